@@ -1,0 +1,1 @@
+"""The parent process: it owns sockets and processes, and never application code."""

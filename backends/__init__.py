@@ -1,0 +1,1 @@
+"""Interchangeable servers behind one small contract: see base.py, then registry.py."""

@@ -1,0 +1,1 @@
+"""The commands. Each module is one program's entry point."""

@@ -1,0 +1,1 @@
+"""What can be set, declared once; nothing here touches the system."""

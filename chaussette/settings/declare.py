@@ -1,0 +1,114 @@
+"""How a setting is declared: once, as a typed field of a frozen dataclass.
+
+From the field come the ini key, the command line flag, the environment name,
+validation, the error message and the row in the reference. Who adds a setting
+adds one field and nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from chaussette.errors import ConfigError, did_you_mean
+from chaussette.settings.kinds import Kind, show
+
+S = TypeVar("S")
+_KEY = "chaussette.setting"
+
+
+class Change(enum.Enum):
+    """What a changed value asks of processes that run already."""
+
+    NOTHING = "takes effect at once"
+    RELOAD = "processes are replaced, one generation for the other"
+    RESTART = "the arbiter must be started anew"
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What is known of one setting beside its name, type and default."""
+
+    kind: Kind[Any]
+    help: str
+    flags: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    on_change: Change = Change.RELOAD
+    needs: str = ""
+
+
+def setting(
+    default: Any,
+    kind: Kind[Any],
+    help: str,
+    *,
+    flags: tuple[str, ...] = (),
+    aliases: tuple[str, ...] = (),
+    on_change: Change = Change.RELOAD,
+    needs: str = "",
+) -> Any:
+    """Declares a setting as the value of a dataclass field.
+
+    `flags` are the command line spellings (empty: no flag), `aliases` further
+    ini keys that mean the same, `needs` the name of the backend capability
+    without which any value but the default is refused.
+    """
+    declared = Setting(kind, help, flags, aliases, on_change, needs)
+    return dataclasses.field(default=default, metadata={_KEY: declared})
+
+
+def declared(owner: Any) -> dict[str, tuple[Setting, Any]]:
+    """Every setting of a class: name to (declaration, default), in order."""
+    return {
+        field.name: (field.metadata[_KEY], field.default)
+        for field in dataclasses.fields(owner)
+        if _KEY in field.metadata
+    }
+
+
+def key_names(owner: Any) -> dict[str, str]:
+    """Every spelling of every key of a class, to the field's name."""
+    names: dict[str, str] = {}
+    for name, (what, _) in declared(owner).items():
+        names.update({spelling: name for spelling in (name, *what.aliases)})
+    return names
+
+
+def parse_value(owner: Any, name: str, text: str) -> Any:
+    """The typed value of one setting.
+
+    Raises ConfigError that says what was expected.
+    """
+    what, default = declared(owner)[name]
+    if default is None and text.strip().lower() in {"", "none"}:
+        return None
+    try:
+        return what.kind.parse(text)
+    except ValueError:
+        raise ConfigError(
+            f"{name} = {text!r}: expected {what.kind.expected}"
+            + did_you_mean(text, what.kind.choices)
+        ) from None
+
+
+def build(owner: type[S], values: Mapping[str, str], **extra: Any) -> S:
+    """An instance of a settings class from texts; unknown keys are errors."""
+    names = key_names(owner)
+    typed: dict[str, Any] = {}
+    for key, text in values.items():
+        if key not in names:
+            raise unknown_key(owner, key)
+        typed[names[key]] = parse_value(owner, names[key], text)
+    return owner(**typed, **extra)
+
+
+def unknown_key(owner: Any, key: str) -> ConfigError:
+    """The error for a key that the class does not have."""
+    return ConfigError(f"unknown key {key!r}{did_you_mean(key, key_names(owner))}")
+
+
+def describe_default(value: Any) -> str:
+    """A default as the reference and the help texts show it."""
+    return show(value) or "none"
