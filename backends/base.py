@@ -1,0 +1,125 @@
+"""The contract between the runner and a backend, and nothing of any one backend.
+
+A backend is one small class in a module of its own. It gets listening sockets
+that are bound already, one application and its settings; it serves until it is
+told to stop, lets requests under way finish, and returns. It declares what it
+can do, so that what it cannot is refused at start and never ignored in silence.
+"""
+
+from __future__ import annotations
+
+import enum
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, runtime_checkable
+
+from chaussette.application import Application
+from chaussette.scoreboard import Slot
+from chaussette.settings.server import ServerSettings
+
+
+class Can(enum.Flag):
+    """What a backend can do."""
+
+    NOTHING = 0
+    WSGI = enum.auto()
+    ASGI = enum.auto()
+    TCP = enum.auto()
+    UNIX_SOCKET = enum.auto()
+    MANY_SOCKETS = enum.auto()
+    THREADS = enum.auto()
+    TLS = enum.auto()
+    WEBSOCKET = enum.auto()
+    LIFESPAN = enum.auto()
+    GRACEFUL = enum.auto()
+    KEEPALIVE = enum.auto()
+    KEEPALIVE_TIMEOUT = enum.auto()
+    CHUNKED_REQUEST = enum.auto()
+    STREAMING = enum.auto()
+    SPAWN_LIMIT = enum.auto()
+    MONKEY_PATCH = enum.auto()
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """The library behind a backend: what to import, what to install, and how."""
+
+    module: str
+    distribution: str
+    install: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that a backend is given for one run."""
+
+    app: Application
+    sockets: Sequence[socket.socket]
+    settings: ServerSettings
+    slot: Slot
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a backend says of itself before it is asked to serve."""
+
+    can: Can
+    requirement: Requirement | None = None
+    limits: Mapping[Can, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """One server implementation.
+
+    Class attribute `declaration` is readable without the library: a backend's
+    module imports its library inside functions only. `limits` in it gives the
+    reason for each capability that users would expect and that is missing.
+    """
+
+    declaration: ClassVar[Declaration]
+
+    def __init__(self, task: Task) -> None:
+        """Builds the server; nothing is accepted yet. Raises ConfigError or SocketError."""
+        ...
+
+    @classmethod
+    def prepare(cls, settings: ServerSettings) -> None:
+        """Runs before the application is imported: the place for monkey-patching."""
+        ...
+
+    def serve(self, ready: Callable[[], None]) -> None:
+        """Serves until stopped; calls `ready` once, when connections are accepted.
+
+        While it serves, the slot's `beat` is called at least every
+        `heartbeat_period(settings)` seconds from the loop that does the work.
+        On return nothing of the server is left, and the listening sockets are
+        still open: they belong to the caller.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Begins the drain: no new connection, requests under way are answered.
+
+        Called in the main thread, between two bytecodes, by the handler of
+        SIGTERM; so it may only set flags and wake the loop up. A request that
+        comes on a connection that is kept alive is still answered, with
+        `Connection: close`; idle connections are closed after a short grace.
+        `serve` returns when all is done, at the latest `graceful_timeout`
+        seconds later. A second call changes nothing.
+        """
+        ...
+
+
+def heartbeat_period(settings: ServerSettings) -> float:
+    """Seconds between two signs of life that keep a worker within its timeout."""
+    return min(5.0, settings.timeout / 3) if settings.timeout else 5.0
+
+
+IDLE_GRACE = 2.0
+"""Seconds that an idle kept-alive connection is left open once a drain began.
+
+Longer than a busy client pauses between two requests, so that its next request
+meets an open connection and is answered with `Connection: close`.
+"""

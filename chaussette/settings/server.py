@@ -1,0 +1,188 @@
+"""What one worker is told: the settings of the `chaussette` runner.
+
+Chaussette 1.3's options keep their names. `needs` names a capability of
+`chaussette.backends.base.Can`: a value other than the default is refused on a
+backend that lacks it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chaussette.settings.declare import setting
+from chaussette.settings.kinds import (
+    BOOL,
+    PATH,
+    TEXT,
+    WORDS,
+    choice,
+    constant,
+    integer,
+    list_of,
+    seconds,
+)
+
+LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
+HELLO_APP = "chaussette.hello:application"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """How one application is served."""
+
+    application: str = setting(
+        HELLO_APP,
+        TEXT,
+        "What to serve: module:name, module.name, module:factory() or paste:file.ini#name.",
+        aliases=("wsgi_app",),
+    )
+    app_args: tuple[str, ...] = setting((), WORDS, "Arguments left in sys.argv for the application.")
+    interface: str = setting(
+        "auto",
+        choice("auto", "wsgi", "asgi", "asgi2"),
+        "How the application is called; auto looks at it.",
+        flags=("--interface",),
+    )
+    backend: str | None = setting(
+        None,
+        TEXT,
+        "The server that drives the application; see --list-backends. Without one: the best installed.",
+        flags=("-k", "--backend", "--worker-class"),
+        aliases=("worker_class",),
+    )
+    bind: tuple[str, ...] = setting(
+        (),
+        list_of(TEXT),
+        "Where to listen: HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH or fd://N. May be repeated.",
+        flags=("-b", "--bind"),
+    )
+    host: str = setting("localhost", TEXT, "Host to listen on, or unix:PATH, or fd://N.", flags=("--host",))
+    port: int = setting(8080, integer(0, 65535), "Port to listen on.", flags=("-p", "--port"))
+    fd: int | None = setting(
+        None,
+        integer(0),
+        "Descriptor of a listening socket that this process inherited.",
+        flags=("--fd",),
+    )
+    address_family: int | None = setting(
+        None,
+        constant("AF_", ("AF_INET", "AF_INET6", "AF_UNIX")),
+        "Family of the socket to bind; found out from the address when not given.",
+        flags=("--address-family",),
+    )
+    socket_type: int | None = setting(
+        None,
+        constant("SOCK_", ("SOCK_STREAM", "SOCK_SEQPACKET", "SOCK_DGRAM", "SOCK_RAW", "SOCK_RDM")),
+        "Type of the socket; a web server needs SOCK_STREAM.",
+        flags=("--socket-type",),
+    )
+    backlog: int = setting(2048, integer(1), "Length of the queue of connections.", flags=("--backlog",))
+    reuse_port: bool = setting(
+        False,
+        BOOL,
+        "Give each worker a socket of its own on the same port (SO_REUSEPORT).",
+        flags=("--reuse-port",),
+    )
+    workers: int = setting(
+        1,
+        integer(1),
+        "Number of processes. More than one, or -w given, starts the embedded arbiter.",
+        flags=("-w", "--workers"),
+    )
+    threads: int = setting(
+        1,
+        integer(1),
+        "Threads that call the application in each worker.",
+        flags=("--threads",),
+        needs="THREADS",
+    )
+    spawn: int | None = setting(
+        None,
+        integer(1),
+        "The most requests that one worker works on at a time.",
+        flags=("--spawn", "--worker-connections"),
+        aliases=("worker_connections",),
+        needs="SPAWN_LIMIT",
+    )
+    keepalive: float = setting(
+        5.0,
+        seconds(),
+        "Seconds an idle connection is kept for the next request.",
+        flags=("--keep-alive",),
+        needs="KEEPALIVE_TIMEOUT",
+    )
+    timeout: float = setting(
+        30.0,
+        seconds(),
+        "Seconds without a sign of life after which the arbiter replaces a worker; 0: never.",
+        flags=("-t", "--timeout"),
+    )
+    graceful_timeout: float = setting(
+        30.0,
+        seconds(),
+        "Seconds that requests under way have to finish when the worker stops.",
+        flags=("--graceful-timeout",),
+    )
+    boot_timeout: float = setting(
+        60.0,
+        seconds(),
+        "Seconds that a worker has to load the application; 0: no limit.",
+        flags=("--boot-timeout",),
+    )
+    max_requests: int = setting(
+        0,
+        integer(0),
+        "Requests after which a worker is replaced; 0: never.",
+        flags=("--max-requests",),
+        needs="GRACEFUL",
+    )
+    max_requests_jitter: int = setting(
+        0,
+        integer(0),
+        "At most this many requests are added to max_requests, by chance, per worker.",
+        flags=("--max-requests-jitter",),
+    )
+    use_reloader: bool = setting(
+        False,
+        BOOL,
+        "Restart when a source file changes; for development.",
+        flags=("--use-reloader", "--reload"),
+        aliases=("reload",),
+    )
+    no_monkey: bool = setting(
+        False,
+        BOOL,
+        "Do not monkey-patch the standard library on backends that do so.",
+        flags=("--no-monkey",),
+    )
+    pre_hook: str | None = setting(
+        None, TEXT, "Callable run before the application is loaded; gets the settings.", flags=("--pre-hook",)
+    )
+    post_hook: str | None = setting(
+        None, TEXT, "Callable run after the server has stopped; gets the settings.", flags=("--post-hook",)
+    )
+    python_path: tuple[str, ...] = setting(
+        (),
+        list_of(PATH, ":"),
+        "Directories put before sys.path, separated by colons.",
+        flags=("--python-path", "--pythonpath"),
+        aliases=("pythonpath",),
+    )
+    chdir: str | None = setting(
+        None, PATH, "Directory to change to before the application is loaded.", flags=("--chdir",)
+    )
+    root_path: str = setting(
+        "", TEXT, "Where the application is mounted (SCRIPT_NAME, root_path).", flags=("--root-path",)
+    )
+    certfile: str | None = setting(None, PATH, "TLS certificate chain.", flags=("--certfile",), needs="TLS")
+    keyfile: str | None = setting(None, PATH, "TLS private key.", flags=("--keyfile",), needs="TLS")
+    log_level: str = setting(
+        "info", choice(*LOG_LEVELS), "How much is logged.", flags=("--log-level",), aliases=("loglevel",)
+    )
+    log_output: str = setting(
+        "-",
+        TEXT,
+        "Where the log goes: a file, or - for standard error.",
+        flags=("--log-output", "--error-logfile", "--log-file"),
+        aliases=("errorlog",),
+    )
