@@ -37,6 +37,7 @@ class Setting:
     aliases: tuple[str, ...] = ()
     on_change: Change = Change.RELOAD
     needs: str = ""
+    group: str = ""
 
 
 def setting(
@@ -48,14 +49,16 @@ def setting(
     aliases: tuple[str, ...] = (),
     on_change: Change = Change.RELOAD,
     needs: str = "",
+    group: str = "",
 ) -> Any:
     """Declares a setting as the value of a dataclass field.
 
     `flags` are the command line spellings (empty: no flag), `aliases` further
     ini keys that mean the same, `needs` the name of the backend capability
-    without which any value but the default is refused.
+    without which any value but the default is refused, `group` the heading
+    under which --help shows the flag.
     """
-    declared = Setting(kind, help, flags, aliases, on_change, needs)
+    declared = Setting(kind, help, flags, aliases, on_change, needs, group)
     return dataclasses.field(default=default, metadata={_KEY: declared})
 
 

@@ -25,6 +25,13 @@ from chaussette.settings.kinds import (
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 HELLO_APP = "chaussette.hello:application"
 
+_APPLICATION = "Application"
+_LISTEN = "Where to listen"
+_SERVER = "Server"
+_LIMITS = "Time limits"
+_DEVELOPMENT = "Development"
+_LOG = "Log"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
@@ -35,13 +42,17 @@ class ServerSettings:
         TEXT,
         "What to serve: module:name, module.name, module:factory() or paste:file.ini#name.",
         aliases=("wsgi_app",),
+        group=_APPLICATION,
     )
-    app_args: tuple[str, ...] = setting((), WORDS, "Arguments left in sys.argv for the application.")
+    app_args: tuple[str, ...] = setting(
+        (), WORDS, "Arguments left in sys.argv for the application.", group=_APPLICATION
+    )
     interface: str = setting(
         "auto",
         choice("auto", "wsgi", "asgi", "asgi2"),
         "How the application is called; auto looks at it.",
         flags=("--interface",),
+        group=_APPLICATION,
     )
     backend: str | None = setting(
         None,
@@ -49,45 +60,62 @@ class ServerSettings:
         "The server that drives the application; see --list-backends. Without one: the best installed.",
         flags=("-k", "--backend", "--worker-class"),
         aliases=("worker_class",),
+        group=_SERVER,
     )
     bind: tuple[str, ...] = setting(
         (),
         list_of(TEXT),
         "Where to listen: HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH or fd://N. May be repeated.",
         flags=("-b", "--bind"),
+        group=_LISTEN,
     )
-    host: str = setting("localhost", TEXT, "Host to listen on, or unix:PATH, or fd://N.", flags=("--host",))
-    port: int = setting(8080, integer(0, 65535), "Port to listen on.", flags=("-p", "--port"))
+    host: str = setting(
+        "localhost",
+        TEXT,
+        "Host to listen on, or unix:PATH, or fd://N.",
+        flags=("--host",),
+        group=_LISTEN,
+    )
+    port: int = setting(
+        8080, integer(0, 65535), "Port to listen on.", flags=("-p", "--port"), group=_LISTEN
+    )
     fd: int | None = setting(
         None,
         integer(0),
         "Descriptor of a listening socket that this process inherited.",
         flags=("--fd",),
+        group=_LISTEN,
     )
     address_family: int | None = setting(
         None,
         constant("AF_", ("AF_INET", "AF_INET6", "AF_UNIX")),
         "Family of the socket to bind; found out from the address when not given.",
         flags=("--address-family",),
+        group=_LISTEN,
     )
     socket_type: int | None = setting(
         None,
         constant("SOCK_", ("SOCK_STREAM", "SOCK_SEQPACKET", "SOCK_DGRAM", "SOCK_RAW", "SOCK_RDM")),
         "Type of the socket; a web server needs SOCK_STREAM.",
         flags=("--socket-type",),
+        group=_LISTEN,
     )
-    backlog: int = setting(2048, integer(1), "Length of the queue of connections.", flags=("--backlog",))
+    backlog: int = setting(
+        2048, integer(1), "Length of the queue of connections.", flags=("--backlog",), group=_LISTEN
+    )
     reuse_port: bool = setting(
         False,
         BOOL,
         "Give each worker a socket of its own on the same port (SO_REUSEPORT).",
         flags=("--reuse-port",),
+        group=_LISTEN,
     )
     workers: int = setting(
         1,
         integer(1),
         "Number of processes. More than one, or -w given, starts the embedded arbiter.",
         flags=("-w", "--workers"),
+        group=_SERVER,
     )
     threads: int = setting(
         1,
@@ -95,6 +123,7 @@ class ServerSettings:
         "Threads that call the application in each worker.",
         flags=("--threads",),
         needs="THREADS",
+        group=_SERVER,
     )
     spawn: int | None = setting(
         None,
@@ -103,6 +132,7 @@ class ServerSettings:
         flags=("--spawn", "--worker-connections"),
         aliases=("worker_connections",),
         needs="SPAWN_LIMIT",
+        group=_SERVER,
     )
     keepalive: float = setting(
         5.0,
@@ -110,24 +140,28 @@ class ServerSettings:
         "Seconds an idle connection is kept for the next request.",
         flags=("--keep-alive",),
         needs="KEEPALIVE_TIMEOUT",
+        group=_SERVER,
     )
     timeout: float = setting(
         30.0,
         seconds(),
         "Seconds without a sign of life after which the arbiter replaces a worker; 0: never.",
         flags=("-t", "--timeout"),
+        group=_LIMITS,
     )
     graceful_timeout: float = setting(
         30.0,
         seconds(),
         "Seconds that requests under way have to finish when the worker stops.",
         flags=("--graceful-timeout",),
+        group=_LIMITS,
     )
     boot_timeout: float = setting(
         60.0,
         seconds(),
         "Seconds that a worker has to load the application; 0: no limit.",
         flags=("--boot-timeout",),
+        group=_LIMITS,
     )
     max_requests: int = setting(
         0,
@@ -135,12 +169,14 @@ class ServerSettings:
         "Requests after which a worker is replaced; 0: never.",
         flags=("--max-requests",),
         needs="GRACEFUL",
+        group=_SERVER,
     )
     max_requests_jitter: int = setting(
         0,
         integer(0),
         "At most this many requests are added to max_requests, by chance, per worker.",
         flags=("--max-requests-jitter",),
+        group=_SERVER,
     )
     use_reloader: bool = setting(
         False,
@@ -148,18 +184,28 @@ class ServerSettings:
         "Restart when a source file changes; for development.",
         flags=("--use-reloader", "--reload"),
         aliases=("reload",),
+        group=_DEVELOPMENT,
     )
     no_monkey: bool = setting(
         False,
         BOOL,
         "Do not monkey-patch the standard library on backends that do so.",
         flags=("--no-monkey",),
+        group=_SERVER,
     )
     pre_hook: str | None = setting(
-        None, TEXT, "Callable run before the application is loaded; gets the settings.", flags=("--pre-hook",)
+        None,
+        TEXT,
+        "Callable run before the application is loaded; gets the settings.",
+        flags=("--pre-hook",),
+        group=_APPLICATION,
     )
     post_hook: str | None = setting(
-        None, TEXT, "Callable run after the server has stopped; gets the settings.", flags=("--post-hook",)
+        None,
+        TEXT,
+        "Callable run after the server has stopped; gets the settings.",
+        flags=("--post-hook",),
+        group=_APPLICATION,
     )
     python_path: tuple[str, ...] = setting(
         (),
@@ -167,17 +213,35 @@ class ServerSettings:
         "Directories put before sys.path, separated by colons.",
         flags=("--python-path", "--pythonpath"),
         aliases=("pythonpath",),
+        group=_APPLICATION,
     )
     chdir: str | None = setting(
-        None, PATH, "Directory to change to before the application is loaded.", flags=("--chdir",)
+        None,
+        PATH,
+        "Directory to change to before the application is loaded.",
+        flags=("--chdir",),
+        group=_APPLICATION,
     )
     root_path: str = setting(
-        "", TEXT, "Where the application is mounted (SCRIPT_NAME, root_path).", flags=("--root-path",)
+        "",
+        TEXT,
+        "Where the application is mounted (SCRIPT_NAME, root_path).",
+        flags=("--root-path",),
+        group=_APPLICATION,
     )
-    certfile: str | None = setting(None, PATH, "TLS certificate chain.", flags=("--certfile",), needs="TLS")
-    keyfile: str | None = setting(None, PATH, "TLS private key.", flags=("--keyfile",), needs="TLS")
+    certfile: str | None = setting(
+        None, PATH, "TLS certificate chain.", flags=("--certfile",), needs="TLS", group=_LISTEN
+    )
+    keyfile: str | None = setting(
+        None, PATH, "TLS private key.", flags=("--keyfile",), needs="TLS", group=_LISTEN
+    )
     log_level: str = setting(
-        "info", choice(*LOG_LEVELS), "How much is logged.", flags=("--log-level",), aliases=("loglevel",)
+        "info",
+        choice(*LOG_LEVELS),
+        "How much is logged.",
+        flags=("--log-level",),
+        aliases=("loglevel",),
+        group=_LOG,
     )
     log_output: str = setting(
         "-",
@@ -185,4 +249,5 @@ class ServerSettings:
         "Where the log goes: a file, or - for standard error.",
         flags=("--log-output", "--error-logfile", "--log-file"),
         aliases=("errorlog",),
+        group=_LOG,
     )
