@@ -169,6 +169,8 @@ def load_object(text: str) -> Any:
 def _load_module(spec: Spec, text: str) -> Any:
     if spec.dotted:
         module, attributes = _import_dotted(spec.module, text)
+        if attributes == ("py",):
+            raise AppNotFound(f"{text!r}: name the module without .py: {module.__name__}")
     else:
         module, attributes = _import(spec.module, text), spec.attributes
     found = _walk(module, attributes or _default_name(module), text)
@@ -200,16 +202,14 @@ def _import(name: str, text: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name and f"{name}.".startswith(f"{error.name}."):
             raise AppLoadError(_no_module(error.name, text)) from None
-        raise _user_error(f"cannot import {text!r}", error) from None
+        raise user_error(f"cannot import {text!r}", error) from None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - goes to the log as the boot error
-        raise _user_error(f"cannot import {text!r}", error) from None
+        raise user_error(f"cannot import {text!r}", error) from None
 
 
 def _no_module(name: str, text: str) -> str:
-    parent, _, last = name.rpartition(".")
+    parent = name.rpartition(".")[0]
     where = f"in {parent!r}" if parent else f"in {os.getcwd()} or on sys.path"
-    if last == "py":
-        return f"cannot import {text!r}: name the module without .py"
     return f"cannot import {text!r}: there is no module {name!r} {where}"
 
 
@@ -244,7 +244,7 @@ def _call(factory: Any, call: Call, text: str) -> Any:
     try:
         return factory(*call.args, **dict(call.kwargs))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - goes to the log as the boot error
-        raise _user_error(f"the factory of {text!r} failed", error) from None
+        raise user_error(f"the factory of {text!r} failed", error) from None
 
 
 def _load_paste(spec: PasteSpec) -> Any:
@@ -262,10 +262,11 @@ def _load_paste(spec: PasteSpec) -> Any:
     except LookupError as error:
         raise AppNotFound(f"paste: {error}") from None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - goes to the log as the boot error
-        raise _user_error(f"cannot load {spec.name!r} of {path}", error) from None
+        raise user_error(f"cannot load {spec.name!r} of {path}", error) from None
 
 
-def _user_error(what: str, error: BaseException) -> AppLoadError:
+def user_error(what: str, error: BaseException) -> AppLoadError:
+    """The error for an exception of the user's code: a line that sums up, and the traceback."""
     return AppLoadError(f"{what}: {one_line(error)}\n\n{user_traceback(error)}".rstrip())
 
 

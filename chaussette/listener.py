@@ -288,6 +288,15 @@ def _no_delay(listener: socket.socket) -> None:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+def stand_in(address: Address) -> socket.socket:
+    """A socket of the family that the address would have, bound to nothing."""
+    if isinstance(address, Inherited):
+        return inherit(address.fd)
+    if isinstance(address, Unix):
+        return socket.socket(socket.AF_UNIX)
+    return socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET)
+
+
 def bind(address: Tcp | Unix, settings: ServerSettings) -> socket.socket:
     """A new listening socket. Raises SocketError that names the address."""
     try:
@@ -322,7 +331,7 @@ def _bind_tcp(address: Tcp, settings: ServerSettings) -> socket.socket:
 
 
 def _resolve(address: Tcp, family: int | None) -> tuple[int, tuple[object, ...]]:
-    """The first IPv4 address of a host, or else the first: `localhost` is 127.0.0.1 to most clients."""
+    """The first IPv4 address of a host, or else its first: 127.0.0.1 for localhost, as clients try."""
     if not address.host:
         return (family or socket.AF_INET, ("::" if family == socket.AF_INET6 else "", address.port))
     found = socket.getaddrinfo(

@@ -24,7 +24,7 @@ from chaussette import application, listener, workerlog
 from chaussette.application import Application
 from chaussette.backends import registry
 from chaussette.backends.base import Backend, Task
-from chaussette.errors import AppLoadError, ChaussetteError
+from chaussette.errors import ChaussetteError
 from chaussette.notify import Notifier
 from chaussette.scoreboard import WorkerState, slot_from_environment
 from chaussette.settings.server import ServerSettings
@@ -90,11 +90,26 @@ class Runner:
         self._enter(Phase.BOOTING)
         self._catch_signals()
         self._open_sockets()
-        if settings.chdir:
-            _change_directory(settings.chdir)
-        application.extend_path(settings.python_path)
+        self._find_places()
         self._load()
         self._build_backend()
+
+    def check(self) -> str:
+        """Does all of a start that leaves no trace; says ok, or raises ChaussetteError."""
+        addresses = listener.plan(self._settings, os.environ, os.getpid())
+        self._find_places()
+        self._load()
+        assert self._app is not None
+        with contextlib.ExitStack() as opened:
+            sockets = [opened.enter_context(listener.stand_in(each)) for each in addresses]
+            registry.check(self._backend_name, self._settings, self._app.interface, sockets)
+        where = ", ".join(str(each) for each in addresses)
+        return f"ok: {self._what()} on {where}"
+
+    def _find_places(self) -> None:
+        if self._settings.chdir:
+            _change_directory(self._settings.chdir)
+        application.extend_path(self._settings.python_path)
 
     def _open_sockets(self) -> None:
         addresses = listener.plan(self._settings, os.environ, os.getpid())
@@ -126,15 +141,18 @@ class Runner:
         if self._phase is not Phase.BOOTING:
             return
         self._enter(Phase.SERVING)
+        _tell_the_reloader()
         self._notifier.ready()
         workerlog.LOGGER.info(self._serving())
 
     def _serving(self) -> str:
-        assert self._app is not None
         tls = self._settings.certfile is not None
         urls = ", ".join(listener.url(each, tls) for each in self._listeners.sockets)
-        what = f"{self._app.name} ({self._app.interface.value})"
-        return f"serving {what} with {self._backend_name} on {urls} (pid {os.getpid()})"
+        return f"serving {self._what()} on {urls} (pid {os.getpid()})"
+
+    def _what(self) -> str:
+        assert self._app is not None
+        return f"{self._app.name} ({self._app.interface.value}) with {self._backend_name}"
 
     def _enter(self, phase: Phase) -> None:
         self._phase = phase
@@ -216,6 +234,7 @@ class Runner:
     def _failed(self, text: str, code: int) -> int:
         """Says why, once: to the arbiter if it asked for it, or else on standard error."""
         self._listeners.close()
+        _tell_the_reloader()
         text = text.rstrip("\n")
         if self._phase is not Phase.BOOTING:
             workerlog.LOGGER.error("%s", text)
@@ -225,7 +244,7 @@ class Runner:
 
     def _print(self, text: str) -> None:
         log = self._log
-        print(text, file=sys.stderr, flush=True)  # noqa: T20 - a person may be waiting at the terminal
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - a person may be waiting at the terminal
         if log is not None and log.path:
             log.write_text(text)
 
@@ -235,17 +254,28 @@ def run(settings: ServerSettings, app: Application | None = None) -> int:
     return Runner(settings, app).run()
 
 
+def check(settings: ServerSettings) -> str:
+    """Loads the application and says ok. Raises ChaussetteError that says what is wrong."""
+    return Runner(settings).check()
+
+
+def _tell_the_reloader() -> None:
+    """Names the loaded files to a reloader that waits for them, ready or failed."""
+    if "CHAUSSETTE_RELOADER" in os.environ:
+        from chaussette import reloader  # in development only; a worker need not carry it
+
+        reloader.report_modules()
+
+
 def call_hook(kind: str, name: str | None, settings: ServerSettings) -> None:
-    """Calls a user's hook with the settings; what it raises comes as AppLoadError or ChaussetteError."""
+    """Calls a user's hook with the settings; AppLoadError when it raises, or is not there."""
     if name is None:
         return
     hook = application.load_object(name)
     try:
         hook(settings)
     except Exception as error:  # noqa: BLE001 - the user's code: told with its traceback
-        raise AppLoadError(
-            f"{kind} {name!r} failed: {application.one_line(error)}\n\n{application.user_traceback(error)}"
-        ) from None
+        raise application.user_error(f"{kind} {name!r} failed", error) from None
 
 
 def _default_backend(settings: ServerSettings, app: Application | None) -> str:

@@ -51,7 +51,7 @@ def make_parser() -> flags.FlagParser:
         description="Serves a WSGI or ASGI application. "
         "APPLICATION is module:name, module.name, module:factory('x') or paste:file.ini#name; "
         "without one, a page that says hello.",
-        epilog="Every flag can be set in the environment as CHAUSSETTE_NAME, such as CHAUSSETTE_PORT=8000.",
+        epilog="Each flag can be set in the environment, too: CHAUSSETTE_PORT=8000 is --port 8000.",
     )
     flags.add_flags(parser, ServerSettings)
     _add_questions(parser)
@@ -157,9 +157,12 @@ def _list_backends() -> int:
 
 
 def _complete(shell: str) -> int:
+    from chaussette.backends import registry
     from chaussette.cli import completion
 
-    return _say(completion.script(shell, make_parser()))
+    names = registry.names()
+    flagged = dict.fromkeys(("-k", "--backend", "--worker-class"), names)
+    return _say(completion.script(shell, make_parser(), flagged))
 
 
 def warnings(environ: Mapping[str, str]) -> list[str]:

@@ -39,7 +39,7 @@ class FlagParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raises what argparse would print before it exits."""
-        raise ConfigError(message)
+        raise ConfigError(message.removeprefix("argument "))
 
     def read(self, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         """The flags that were given, and the words. Raises ConfigError."""
@@ -86,12 +86,10 @@ def add_flags(parser: argparse.ArgumentParser, owner: type[Any]) -> None:
 
 def _add(group: Any, owner: type[Any], name: str, what: Setting, default: Any) -> None:
     options: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS}
-    if isinstance(default, bool):
-        group.add_argument(
-            *what.flags, action="store_const", const=not default, help=what.help, **options
-        )
-        return
     options["help"] = _help(what, default).replace("%", "%%")
+    if isinstance(default, bool):
+        group.add_argument(*what.flags, action="store_const", const=not default, **options)
+        return
     options["metavar"] = what.kind.metavar
     options["type"] = _reader(owner, name)
     if what.kind.is_list:
@@ -100,7 +98,11 @@ def _add(group: Any, owner: type[Any], name: str, what: Setting, default: Any) -
 
 
 def _help(what: Setting, default: Any) -> str:
-    return what.help if default in (None, (), "") else f"{what.help} [{describe_default(default)}]"
+    return (
+        what.help
+        if default in (None, (), "", False)
+        else f"{what.help} [{describe_default(default)}]"
+    )
 
 
 def _reader(owner: type[Any], name: str) -> Callable[[str], Any]:

@@ -57,7 +57,7 @@ class ServerSettings:
     backend: str | None = setting(
         None,
         TEXT,
-        "The server that drives the application; see --list-backends. Without one: the best installed.",
+        "The server that drives the application, see --list-backends; none: the best installed.",
         flags=("-k", "--backend", "--worker-class"),
         aliases=("worker_class",),
         group=_SERVER,
