@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, runtime_checkable
 
-from chaussette.application import Application
+from chaussette.application import Application, Interface
 from chaussette.scoreboard import Slot
 from chaussette.settings.server import ServerSettings
 
@@ -62,11 +62,23 @@ class Task:
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a backend says of itself before it is asked to serve."""
+    """What a backend says of itself before it is asked to serve.
+
+    `limits` gives the reason for each capability that users would expect and
+    that is missing; `only_for` names capabilities that it has for one interface
+    and not for the other; `notes` tells what its library does differently where
+    no setting of ours is concerned.
+    """
 
     can: Can
     requirement: Requirement | None = None
     limits: Mapping[Can, str] = field(default_factory=dict)
+    only_for: Mapping[Can, Interface] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def offers(self, wanted: Can, interface: Interface) -> bool:
+        """Whether the backend can do this for applications of the interface."""
+        return wanted in self.can and self.only_for.get(wanted, interface) is interface
 
 
 @runtime_checkable
@@ -74,8 +86,7 @@ class Backend(Protocol):
     """One server implementation.
 
     Class attribute `declaration` is readable without the library: a backend's
-    module imports its library inside functions only. `limits` in it gives the
-    reason for each capability that users would expect and that is missing.
+    module imports its library inside functions only.
     """
 
     declaration: ClassVar[Declaration]
