@@ -17,6 +17,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -41,6 +42,8 @@ _NOT_PASSED_ON = (
     "workers",
 )
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+_CLOSED = -1
 
 Snapshot = Mapping[str, int]
 
@@ -130,6 +133,7 @@ class Child:
     process: subprocess.Popen[bytes]
     pidfd: int
     report: int
+    started: int
     said: bytearray = field(default_factory=bytearray)
 
 
@@ -173,6 +177,7 @@ class Reloader:
                 self._look()
 
     def _start(self) -> None:
+        started = time.time_ns()
         report, sender = os.pipe2(os.O_CLOEXEC)
         process = subprocess.Popen(
             child_argv(self._settings, self._fds),
@@ -181,7 +186,7 @@ class Reloader:
         )
         os.close(sender)
         os.set_blocking(report, False)
-        child = Child(process, os.pidfd_open(process.pid), report)
+        child = Child(process, os.pidfd_open(process.pid), report, started)
         self._children.append(child)
         self._current = child
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._exited(child))
@@ -212,22 +217,28 @@ class Reloader:
     def _close_report(self, child: Child) -> None:
         self._selector.unregister(child.report)
         os.close(child.report)
+        child.report = _CLOSED  # the number may be another child's from now on
         files = [path for path in bytes(child.said).decode().split("\0") if path]
         if files and child is self._current:
-            self._follow(files)
+            self._follow(files, child.started)
 
-    def _follow(self, files: list[str]) -> None:
-        """Watches what the worker has loaded; an edit that it was too early to see counts."""
+    def _follow(self, files: list[str], started: int) -> None:
+        """Watches what the worker has loaded.
+
+        A file that was edited since the worker started may have been read
+        before that or after it, so it counts as changed.
+        """
         self._files = sorted({*_first_files(self._settings), *files})
         self._directories = sorted({*_first_directories(self._settings), *neighbourhood(files)})
         found = take_snapshot(self._files, self._directories)
-        self._snapshot = {**found, **self._snapshot}
+        seen = {path: mtime if mtime < started else 0 for path, mtime in found.items()}
+        self._snapshot = {**seen, **self._snapshot}
         self._watch.start(self._directories)
 
     def _exited(self, child: Child) -> None:
-        while child.report in self._selector.get_map() and self._reported(child):
+        while child.report != _CLOSED and self._reported(child):
             pass  # its last words come before its end
-        if child.report in self._selector.get_map():  # a grandchild holds the other end
+        if child.report != _CLOSED:  # a grandchild holds the other end
             self._close_report(child)
         self._selector.unregister(child.pidfd)
         os.close(child.pidfd)

@@ -93,6 +93,8 @@ def _answer(namespace: argparse.Namespace) -> Callable[[], int] | None:
 
 def _act(namespace: argparse.Namespace, words: list[str], argv: Sequence[str]) -> int:
     settings, embedded = read_settings(namespace, words, os.environ)
+    for line in warnings(os.environ):
+        print(f"chaussette: warning: {line}", file=sys.stderr)  # noqa: T201
     if namespace.print_config:
         return _say("\n".join(flags.to_lines(settings)))
     if namespace.check:
@@ -167,7 +169,11 @@ def _complete(shell: str) -> int:
 
 def warnings(environ: Mapping[str, str]) -> list[str]:
     """One line for each variable that looks like a setting's and is none."""
-    known = {PREFIX + name.upper() for name in declared(ServerSettings)}
-    unknown = [name for name in environ if name.startswith(PREFIX) and name not in known]
-    hints = ((name, did_you_mean(name, known)) for name in sorted(unknown))
-    return [f"environment variable {name} is not a setting{hint}" for name, hint in hints if hint]
+    if ARBITER_PID in environ:  # its variables are its own, and one warning is enough
+        return []
+    known = {name.upper() for name in declared(ServerSettings)} | {"RELOADER", "SCOREBOARD"}
+    ours = (name.removeprefix(PREFIX) for name in sorted(environ) if name.startswith(PREFIX))
+    hints = ((name, did_you_mean(name, known)) for name in ours if name not in known)
+    return [
+        f"{PREFIX}{name} in the environment is no setting{hint}" for name, hint in hints if hint
+    ]

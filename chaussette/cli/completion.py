@@ -75,7 +75,7 @@ def _fish_line(program: str, action: argparse.Action, words: Mapping[str, Sequen
     parts = ["complete", "-c", program]
     for flag in action.option_strings:
         parts += ["-l", flag[2:]] if flag.startswith("--") else ["-s", flag[1:]]
-    following = words.get(action.option_strings[0])
+    following = next((words[flag] for flag in action.option_strings if flag in words), None)
     if following:
         parts += ["-x", "-a", shlex.quote(" ".join(following))]
     elif action.nargs != 0:

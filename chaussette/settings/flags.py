@@ -164,7 +164,8 @@ def _written(what: Setting, value: Any) -> list[str]:
 def _text(what: Setting, value: Any, wanted: Any) -> str:
     """The text that the setting's kind reads back as `wanted`."""
     octal = [f"{value:o}"] if isinstance(value, int) else []
-    for text in (show(value), repr(value), shlex.quote(str(value)), *octal, *what.kind.choices):
+    exact = [f"{value:.12f}"] if isinstance(value, float) else [shlex.quote(str(value))]
+    for text in (show(value), *exact, *octal, *what.kind.choices):
         try:
             if what.kind.parse(text) == wanted:
                 return text
