@@ -58,7 +58,8 @@ If you have registered and cannot come, please tell us, so that somebody else ca
 FIRST = ["Ada", "Bram", "Chiara", "Dilek", "Emil", "Fatou", "Gwen", "Hugo", "Ines", "Jonas"]
 LAST = ["Abel", "Brandt", "Claes", "Duarte", "Evans", "Fischer", "Garnier", "Hall", "Ito", "Jansen"]
 EVENTS = 240
-REGISTERED = 60  # the first so many events have registrations
+DAYS = 240  # over which they are spread
+REGISTERED = 100  # the first so many events have registrations
 
 
 class Command(BaseCommand):
@@ -141,7 +142,7 @@ def _plan(start: datetime.date, venues: dict[str, Venue] | None) -> list[Event]:
     for number in range(EVENTS):
         title, summary, _, hours = SERIES[number % len(SERIES)]
         name, _, seats, step_free = chance.choice(VENUES)
-        day = start + datetime.timedelta(days=number)
+        day = start + datetime.timedelta(days=chance.randrange(DAYS))
         clock = datetime.time(chance.choice([10, 14, 17, 19]), chance.choice([0, 30]))
         begin = datetime.datetime.combine(day, clock, tzinfo=zone)
         events.append(
