@@ -92,7 +92,10 @@ def _limit(text: str) -> int:
 
 TEXT: Kind[str] = Kind("TEXT", "some text", str)
 WORDS: Kind[tuple[str, ...]] = Kind(
-    "WORDS", "words as a shell would split them", lambda text: tuple(shlex.split(text)), is_list=True
+    "WORDS",
+    "words as a shell would split them",
+    lambda text: tuple(shlex.split(text)),
+    is_list=True,
 )
 BOOL: Kind[bool] = Kind("BOOL", "true or false", _boolean)
 PATH: Kind[str] = Kind("PATH", "a path", _path)
@@ -152,7 +155,9 @@ def list_of(kind: Kind[T], separator: str = ",") -> Kind[tuple[T, ...]]:
         return tuple(kind.parse(part.strip()) for part in parts if part.strip())
 
     word = "spaces" if separator == " " else f"{separator!r}"
-    return Kind(kind.metavar, f"{kind.expected}, or more of them separated by {word}", parse, is_list=True)
+    return Kind(
+        kind.metavar, f"{kind.expected}, or more of them separated by {word}", parse, is_list=True
+    )
 
 
 def constant(prefix: str, names: Iterable[str]) -> Kind[int]:

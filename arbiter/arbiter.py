@@ -1,0 +1,299 @@
+"""The arbiter: it owns the sockets, the watchers and their processes.
+
+Its parts are built here and tied to the loop. What a watcher does by itself is
+in watcher.py; what clients may ask is in control/. It imports no application,
+no backend and no framework, so that no bug in them can end it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from chaussette import notify
+from chaussette.arbiter.command import speaks_notify
+from chaussette.arbiter.factory import ProcessFactory
+from chaussette.arbiter.inbox import Inbox, Notice, session_of
+from chaussette.arbiter.lifecycle import Event
+from chaussette.arbiter.loop import Loop
+from chaussette.arbiter.process import Process
+from chaussette.arbiter.reaper import reap_strangers
+from chaussette.arbiter.sockets import SocketTable
+from chaussette.arbiter.streams import StreamTable
+from chaussette.arbiter.watcher import Outcome, Watcher
+from chaussette.settings.load import StackConfig
+from chaussette.settings.watcher import WatcherSettings
+
+log = logging.getLogger("chaussette.arbiter")
+LAST_WAIT = 5.0
+"""Seconds that killed processes have before the arbiter ends without them."""
+Listener = Callable[[str, str, Mapping[str, object]], None]
+
+
+class Arbiter:
+    """One running stack.
+
+    The caller gives it bound sockets and closes what it gave once `run` has
+    returned; processes are started by `run` and all gone when it returns.
+    """
+
+    def __init__(
+        self,
+        config: StackConfig,
+        sockets: SocketTable,
+        streams: StreamTable,
+        loop: Loop | None = None,
+    ) -> None:
+        self.config = config
+        self.sockets = sockets
+        self.streams = streams
+        self.loop = loop or Loop()
+        self.exit_code = 0
+        self.stopping = False
+        self.listeners: list[Listener] = []
+        self.closers: list[Callable[[], None]] = []
+        self.inbox = Inbox()
+        self.factory = ProcessFactory(self.loop, sockets, streams, self.inbox.address)
+        self.watchers: dict[str, Watcher] = {}
+        self._by_pid: dict[int, Watcher] = {}
+        self._boot_errors: set[tuple[str, int, str]] = set()
+        self._heartbeats = False
+        self._awaited: dict[str, list[int]] = {}
+        for settings in config.watchers:
+            self.add_watcher(settings)
+
+    # -- running --------------------------------------------------------------
+
+    def run(self) -> int:
+        """Runs the stack until it is stopped; returns the exit code."""
+        self.loop.watch(self.inbox.fileno(), self._read_inbox)
+        for number, callback in self._signal_handlers().items():
+            self.loop.on_signal(number, callback)
+        self._start_watchers(self._in_order())
+        try:
+            self.loop.run()
+        finally:
+            for close in self.closers:
+                close()
+            self.inbox.close()
+            self.factory.close()
+            self.loop.close()
+        return self.exit_code
+
+    def stop(self, done: Callable[[], None] | None = None, exit_code: int = 0) -> None:
+        """Ends everything in order: no new connection, what is under way is finished.
+
+        A second call hurries: what is left is killed.
+        """
+        if self.stopping:
+            self.kill()
+            return
+        log.info("stopping")
+        self.stopping = True
+        self.exit_code = exit_code
+        self.sockets.close()
+        for name in list(self._awaited):
+            self._stop_awaiting(name)
+        if self.config.arbiter.stop_timeout is not None:
+            self.loop.after(self.config.arbiter.stop_timeout, self.kill)
+        left = {watcher.name for watcher in self.watchers.values()}
+
+        def gone(name: str, _: Outcome) -> None:
+            left.discard(name)
+            if not left:
+                if done is not None:
+                    done()
+                # One more round, so that answers under way get out.
+                self.loop.soon(self.loop.stop)
+
+        for watcher in list(self.watchers.values()):
+            watcher.stop(partial(gone, watcher.name))
+        if not left:
+            self.loop.soon(self.loop.stop)
+
+    def kill(self) -> None:
+        """Ends everything now."""
+        if not self.stopping:
+            self.stop()
+        log.warning("killing what is left")
+        for watcher in self.watchers.values():
+            watcher.kill()
+        # Whatever else goes wrong, the arbiter itself ends.
+        self.loop.after(LAST_WAIT, self.loop.stop)
+
+    def reload(self, names: Iterable[str] | None = None) -> None:
+        """Replaces the processes of the watchers, or of all, generation for generation."""
+        self.reopen_logs()
+        for watcher in self._in_order():
+            if names is None or watcher.name in names:
+                watcher.swap()
+
+    def reopen_logs(self) -> None:
+        """Opens all log files by name again, and has workers do so, too."""
+        self.streams.reopen()
+        for watcher in self.watchers.values():
+            if speaks_notify(watcher.settings):
+                watcher.send(signal.SIGUSR1)
+
+    # -- watchers -------------------------------------------------------------
+
+    def add_watcher(self, settings: WatcherSettings) -> Watcher:
+        """Adds a watcher, which is not started yet."""
+        watcher = Watcher(settings, self.loop, self)
+        self.watchers[settings.name.lower()] = watcher
+        return watcher
+
+    def watcher(self, name: str) -> Watcher | None:
+        """The watcher of that name, in any case, or None."""
+        return self.watchers.get(name.lower())
+
+    # -- what watchers need (watcher.Owner) -------------------------------------
+
+    def start_process(self, settings: WatcherSettings, wid: int, generation: int) -> Process:
+        """Starts one process and has its exit watched. Raises SpawnError."""
+        process = self.factory.start(settings, wid, generation)
+        watcher = self.watchers[settings.name.lower()]
+        self._by_pid[process.pid] = watcher
+        self.loop.watch(process.pidfd, lambda: self._exited(watcher, process))
+        if process.slot is not None and settings.heartbeat_timeout:
+            self._watch_heartbeats()
+        return process
+
+    def process_gone(self, process: Process) -> None:
+        """Lets go of what belongs to a process that has ended."""
+        self._by_pid.pop(process.pid, None)
+        self.factory.release(process)
+
+    def publish(self, watcher: str, topic: str, fields: Mapping[str, object]) -> None:
+        """Tells all listeners of an event of a watcher."""
+        for listener in self.listeners:
+            listener(watcher, topic, fields)
+
+    def watcher_failed(self, watcher: Watcher) -> None:
+        """A watcher has been given up; ends the arbiter where it is critical."""
+        if watcher.settings.critical and not self.stopping:
+            log.critical(
+                "%s cannot be kept running, and it is critical: the arbiter ends", watcher.name
+            )
+            self.stop(exit_code=3)
+
+    # -- events -----------------------------------------------------------------
+
+    def _exited(self, watcher: Watcher, process: Process) -> None:
+        self._read_inbox()  # its last words come before its death
+        ending = process.wait_nowait()
+        if ending is not None:
+            self.loop.forget(process.pidfd)
+            watcher.feed(process, Event.EXITED, ending)
+
+    def _read_inbox(self) -> None:
+        for notice in self.inbox.read():
+            watcher = self._by_pid.get(notice.pid)
+            pid = notice.pid
+            if watcher is None:
+                pid = session_of(notice.pid)
+                watcher = self._by_pid.get(pid)
+            process = watcher.process(pid) if watcher is not None else None
+            if watcher is not None and process is not None:
+                self._heard(watcher, process, notice)
+
+    def _heard(self, watcher: Watcher, process: Process, notice: Notice) -> None:
+        if (text := notice.fields.get(notify.BOOT_ERROR)) is not None:
+            self._log_boot_error(watcher, process, text)
+        if notice.fields.get("READY") == "1":
+            watcher.feed(process, Event.CAME_UP)
+        if notice.fields.get("STOPPING") == "1":
+            watcher.feed(process, Event.LEAVING)
+
+    def _log_boot_error(self, watcher: Watcher, process: Process, text: str) -> None:
+        """Once for each reason and generation, not once for each worker."""
+        key = (watcher.name, process.generation, text)
+        if key not in self._boot_errors:
+            self._boot_errors.add(key)
+            log.error("%s: process %d cannot start:\n%s", watcher.name, process.pid, text.rstrip())
+
+    def _signal_handlers(self) -> dict[int, Callable[[int], None]]:
+        handlers: dict[int, Callable[[int], None]] = {
+            signal.SIGTERM: lambda _: self.stop(),
+            signal.SIGINT: lambda _: self.stop(),
+            signal.SIGQUIT: lambda _: self.kill(),
+            signal.SIGHUP: lambda _: self.reload(),
+            signal.SIGUSR1: lambda _: self.reopen_logs(),
+            signal.SIGUSR2: lambda _: log.warning("SIGUSR2: an upgrade in place is not there yet"),
+            signal.SIGWINCH: lambda _: None,
+        }
+        if os.getpid() == 1:
+            handlers[signal.SIGCHLD] = lambda _: self._reap()
+        return handlers
+
+    def _reap(self) -> None:
+        """As PID 1: our own through their watchers, strangers without a word."""
+        for pid in reap_strangers(self._by_pid):
+            watcher = self._by_pid[pid]
+            if (process := watcher.process(pid)) is not None:
+                self._exited(watcher, process)
+
+    # -- starting, heartbeats ------------------------------------------------------
+
+    def _in_order(self) -> list[Watcher]:
+        return sorted(self.watchers.values(), key=lambda one: -one.settings.priority)
+
+    def _start_watchers(self, watchers: list[Watcher]) -> None:
+        """Starts them in order, with warmup_delay in between."""
+        while watchers and not self.stopping:
+            watcher = watchers.pop(0)
+            if not watcher.settings.autostart:
+                continue
+            if watcher.settings.on_demand:
+                self._start_on_demand(watcher)
+                continue
+            watcher.start()
+            if watchers and self.config.arbiter.warmup_delay:
+                self.loop.after(
+                    self.config.arbiter.warmup_delay, lambda: self._start_watchers(watchers)
+                )
+                return
+
+    def _start_on_demand(self, watcher: Watcher) -> None:
+        """Starts it at the first connection to one of its own sockets."""
+        # Copies, because two watchers may wait for one socket.
+        fds = [os.dup(one.fd) for one in self.factory.sockets_of(watcher.settings)]
+        self._awaited[watcher.name] = fds
+
+        def connected() -> None:
+            self._stop_awaiting(watcher.name)
+            if not watcher.wish.running:
+                log.info("%s: a connection has come; starting", watcher.name)
+                watcher.start()
+
+        for fd in fds:
+            self.loop.watch(fd, connected)
+
+    def _stop_awaiting(self, name: str) -> None:
+        for fd in self._awaited.pop(name, []):
+            self.loop.forget(fd)
+            os.close(fd)
+
+    def _watch_heartbeats(self) -> None:
+        """Keeps one timer while there is a worker whose heart can be heard."""
+        limits = [
+            process.settings.heartbeat_timeout
+            for watcher in self.watchers.values()
+            for process in watcher.processes()
+            if process.slot is not None and process.settings.heartbeat_timeout
+        ]
+        if not self._heartbeats and (limits or self._by_pid):
+            self._heartbeats = True
+            self.loop.after(min(limits, default=30.0) / 4, self._check_heartbeats)
+
+    def _check_heartbeats(self) -> None:
+        self._heartbeats = False
+        now = int(self.loop.clock() * 1e9)
+        for watcher in self.watchers.values():
+            for process in watcher.processes():
+                watcher.check_heartbeat(process, now)
+        if any(one.slot is not None for w in self.watchers.values() for one in w.processes()):
+            self._watch_heartbeats()

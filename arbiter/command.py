@@ -1,0 +1,146 @@
+"""From a watcher's settings to what is executed: words, program, environment.
+
+Pure but for reading the file system to find the program; it starts nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaussette import notify, scoreboard
+from chaussette.errors import SpawnError
+from chaussette.settings import variables
+from chaussette.settings.watcher import WatcherSettings
+
+_ARBITERS_OWN = (
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    notify.ENVIRONMENT,
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+)
+_DEFAULT_PATH = os.defpath
+
+
+@dataclass(frozen=True)
+class Command:
+    """What one process executes; `program` is a path, `argv[0]` what it is called."""
+
+    program: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    working_dir: str | None
+
+
+def build_command(
+    settings: WatcherSettings, wid: int, sockets: Mapping[str, int], extra_env: Mapping[str, str]
+) -> Command:
+    """The command of one process.
+
+    `sockets` are the descriptors by name; `extra_env` is added last. Raises
+    SpawnError when the program is not found.
+    """
+    values = _values(settings, wid, sockets)
+    env = {**_environment(settings, values), **extra_env}
+    working_dir = settings.working_dir and variables.expand(settings.working_dir, values)
+    argv = _words(settings, values)
+    wanted = settings.executable or argv[0]
+    program = find_program(wanted, env.get("PATH"), working_dir)
+    if program is None:
+        raise SpawnError(
+            f"no program {wanted!r} on PATH ({env.get('PATH') or os.environ.get('PATH', '')})"
+        )
+    return Command(program, tuple(argv), env, working_dir)
+
+
+def stream_values(settings: WatcherSettings, wid: int) -> dict[str, str]:
+    """What stream files may name, such as $(circus.wid)."""
+    return _values(settings, wid, {})
+
+
+def find_program(name: str, path: str | None, working_dir: str | None) -> str | None:
+    """The program's path: by PATH of the process, of the arbiter, or beside our Python.
+
+    The last makes `cmd = chaussette …` work from a virtual environment that
+    nobody activated.
+    """
+    if "/" in name:
+        place = Path(working_dir or ".") / name
+        return str(place) if os.access(place, os.X_OK) and place.is_file() else None
+    for where in (path, os.environ.get("PATH", _DEFAULT_PATH), str(Path(sys.executable).parent)):
+        if where and (found := shutil.which(name, path=where)):
+            return os.path.abspath(found)
+    return None
+
+
+def speaks_notify(settings: WatcherSettings) -> bool:
+    """Whether the command is one that says by itself when it is ready."""
+    if settings.readiness != "auto":
+        return settings.readiness == "notify"
+    words: Sequence[str] = settings.argv
+    if not words:
+        try:
+            words = shlex.split(settings.cmd)
+        except ValueError:
+            return False
+    names = [Path(word).name for word in words[:6]]
+    if "chaussette" not in names:
+        return False
+    at = names.index("chaussette")
+    return at == 0 or names[at - 1] == "-m" or names[at - 1].startswith(("python", "exec", "env"))
+
+
+def _values(settings: WatcherSettings, wid: int, sockets: Mapping[str, int]) -> dict[str, str]:
+    values = variables.watcher_values(settings)
+    values.update(variables.environment_values({**os.environ, **settings.env}))
+    values.update({f"sockets.{name}": str(fd) for name, fd in sockets.items()})
+    values["wid"] = str(wid)
+    return values
+
+
+def _words(settings: WatcherSettings, values: Mapping[str, str]) -> list[str]:
+    if settings.argv:
+        return [variables.expand(word, values) for word in settings.argv]
+    text = variables.expand(f"{settings.cmd} {settings.args}".strip(), values)
+    if settings.shell:
+        shell_args = shlex.split(settings.shell_args or "")
+        return ["/bin/sh", *shell_args, "-c", text]
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise SpawnError(f"cmd = {text!r}: {error}") from None
+    if not words:
+        raise SpawnError("cmd is empty")
+    return words
+
+
+def _environment(settings: WatcherSettings, values: Mapping[str, str]) -> dict[str, str]:
+    env = dict(os.environ) if settings.copy_env else {}
+    for name in (*_ARBITERS_OWN, scoreboard.ENVIRONMENT, notify.ARBITER_PID):
+        env.pop(name, None)
+    env.update({name: variables.expand(value, values) for name, value in settings.env.items()})
+    if settings.copy_path:
+        _prepend(env, "PYTHONPATH", os.pathsep.join(entry for entry in sys.path if entry))
+    if settings.virtualenv:
+        _use_virtualenv(env, settings.virtualenv, settings.virtualenv_py_ver)
+    return env
+
+
+def _use_virtualenv(env: dict[str, str], root: str, version: str | None) -> None:
+    _prepend(env, "PATH", os.path.join(root, "bin"))
+    env["VIRTUAL_ENV"] = root
+    pattern = f"lib/python{version or '*'}/site-packages"
+    for packages in sorted(Path(root).glob(pattern)):
+        _prepend(env, "PYTHONPATH", str(packages))
+
+
+def _prepend(env: dict[str, str], name: str, value: str) -> None:
+    present = env.get(name) or (os.environ.get("PATH", _DEFAULT_PATH) if name == "PATH" else "")
+    env[name] = f"{value}{os.pathsep}{present}" if present else value

@@ -1,0 +1,105 @@
+"""The control endpoint: a ZeroMQ ROUTER whose descriptor the loop watches.
+
+It turns frames into requests, has commands executed, and sends their replies
+when they come. Nothing that a client sends may harm the loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+
+import zmq
+
+from chaussette.arbiter.loop import Loop
+from chaussette.control import commands as _register  # noqa: F401 - fills the table of commands
+from chaussette.control.api import Control
+from chaussette.control.command import find
+from chaussette.control.protocol import (
+    MAX_MESSAGE,
+    Reply,
+    Request,
+    error_reply,
+    read_request,
+    write_reply,
+)
+from chaussette.errors import ControlError, SocketError
+
+log = logging.getLogger("chaussette.arbiter.control")
+LINGER_MS = 500
+
+
+class Endpoint:
+    """Listens on one address and answers."""
+
+    def __init__(self, address: str, loop: Loop, control: Control) -> None:
+        self.address = address
+        self._loop = loop
+        self._control = control
+        self._context = zmq.Context()
+        self._socket: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.LINGER, LINGER_MS)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
+        self._bind()
+        self._fd = int(self._socket.getsockopt(zmq.FD))
+        loop.watch(self._fd, self._readable)
+        # A message may have come before the descriptor was watched.
+        loop.soon(self._readable)
+
+    def close(self) -> None:
+        """Sends what is queued, for a short while, and closes."""
+        self._loop.forget(self._fd)
+        self._socket.close()
+        self._context.term()
+
+    def _bind(self) -> None:
+        before = os.umask(0o077)
+        try:
+            self._socket.bind(self.address)
+        except zmq.ZMQError as error:
+            self._socket.close(0)
+            self._context.term()
+            raise SocketError(f"endpoint {self.address}: {error.strerror}") from None
+        finally:
+            os.umask(before)
+
+    def _readable(self) -> None:
+        """The descriptor is edge-triggered (zmq_getsockopt(3)): read until nothing is left."""
+        with contextlib.suppress(zmq.Again):
+            while True:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+                if len(frames) >= 2:
+                    self._serve(frames[0], frames[-1])
+
+    def _serve(self, identity: bytes, frame: bytes) -> None:
+        request = Request("", "")
+        try:
+            request = read_request(frame)
+            self._execute(identity, request)
+        except ControlError as error:
+            self._reply(identity, request, error_reply(error))
+
+    def _execute(self, identity: bytes, request: Request) -> None:
+        answered = False
+
+        def answer(reply: Reply) -> None:
+            nonlocal answered
+            if not answered:
+                answered = True
+                self._reply(identity, request, reply)
+
+        command = find(request.command)
+        if command.changes:
+            log.info("command %s %s", request.command, request.properties.get("name", ""))
+        command.execute(self._control, request, answer)
+
+    def _reply(self, identity: bytes, request: Request, reply: Reply) -> None:
+        if request.cast:
+            return
+        frame = write_reply(request.id, reply, time.time())
+        with contextlib.suppress(zmq.ZMQError):
+            self._socket.send_multipart([identity, frame], zmq.NOBLOCK)
+        # Sending may have consumed the edge that announced the next request.
+        self._loop.soon(self._readable)

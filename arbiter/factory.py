@@ -1,0 +1,175 @@
+"""Makes processes: descriptors, environment, streams and slot of one, then the spawn.
+
+It owns the scoreboard and the pipes; whether and when a process is started is
+not its business.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from chaussette import notify, scoreboard
+from chaussette.arbiter.command import build_command, speaks_notify, stream_values
+from chaussette.arbiter.loop import Loop
+from chaussette.arbiter.outlet import Outlet
+from chaussette.arbiter.process import Process
+from chaussette.arbiter.sockets import ListeningSocket, SocketTable, listen_environment
+from chaussette.arbiter.spawn import Descriptors, spawn
+from chaussette.arbiter.streams import Sink, StreamTable, open_pipe
+from chaussette.arbiter.users import look_up
+from chaussette.errors import ConfigError, SocketError, SpawnError
+from chaussette.scoreboard import Scoreboard
+from chaussette.settings import variables
+from chaussette.settings.watcher import WatcherSettings
+
+SLOTS = 4096
+
+
+@dataclass
+class _Given:
+    """What one process gets, and what must be closed in the arbiter afterwards."""
+
+    sockets: dict[str, int] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    inherited: list[int] = field(default_factory=list)
+    stdin: int | None = subprocess.DEVNULL
+    slot: int | None = None
+    to_close: list[int] = field(default_factory=list)
+
+
+class ProcessFactory:
+    """Starts processes for all watchers of one arbiter."""
+
+    def __init__(
+        self, loop: Loop, sockets: SocketTable, streams: StreamTable, address: str
+    ) -> None:
+        self._loop = loop
+        self._sockets = sockets
+        self._streams = streams
+        self._address = address
+        self._scoreboard = Scoreboard.create(SLOTS)
+        self._taken: dict[int, int] = {}
+        self._outlets: dict[int, list[Outlet]] = {}
+
+    def start(self, settings: WatcherSettings, wid: int, generation: int) -> Process:
+        """Starts one process. Raises SpawnError."""
+        given = _Given()
+        try:
+            return self._start(settings, wid, generation, given)
+        except (ConfigError, SocketError) as error:
+            raise SpawnError(str(error)) from None
+        except OSError as error:
+            raise SpawnError(f"{error.strerror} (see ulimit -n, pids.max)") from None
+        finally:
+            for fd in given.to_close:
+                os.close(fd)
+
+    def release(self, process: Process) -> None:
+        """A process has ended: reads its last words and frees its slot."""
+        for outlet in self._outlets.pop(process.pid, []):
+            outlet.read()
+        index = self._taken.pop(process.pid, None)
+        if index is not None:
+            self._scoreboard.slot(index).clear()
+
+    def sockets_of(self, settings: WatcherSettings) -> Sequence[ListeningSocket]:
+        """The sockets that a watcher's processes inherit."""
+        if settings.use_sockets:
+            return self._sockets.pick(settings.sockets)
+        if settings.stdin_socket:
+            return self._sockets.pick((settings.stdin_socket,))
+        return ()
+
+    def close(self) -> None:
+        """Closes the pipes that are left."""
+        for outlets in self._outlets.values():
+            for outlet in outlets:
+                outlet.close()
+        self._outlets.clear()
+
+    # -- details ----------------------------------------------------------------
+
+    def _start(
+        self, settings: WatcherSettings, wid: int, generation: int, given: _Given
+    ) -> Process:
+        self._give_sockets(settings, given)
+        self._give_links(settings, given)
+        command = build_command(settings, wid, given.sockets, given.env)
+        sinks = self._sinks(settings, wid)
+        ends = {name: self._open_pipe(given) for name in sinks}
+        started = self._loop.clock()
+        try:
+            pid = spawn(
+                command,
+                settings,
+                look_up(settings.uid, settings.gid),
+                Descriptors(
+                    stdin=given.stdin,
+                    stdout=ends["stdout"][1] if "stdout" in ends else subprocess.DEVNULL,
+                    stderr=ends["stderr"][1] if "stderr" in ends else subprocess.DEVNULL,
+                    inherited=given.inherited,
+                ),
+            )
+        except BaseException:
+            for ours, _ in ends.values():
+                os.close(ours)
+            raise
+        process = Process(pid, wid, generation, settings, started)
+        self._outlets[pid] = [
+            Outlet(self._loop, self._streams.writer, sinks[name], ends[name][0], pid)
+            for name in ends
+        ]
+        if given.slot is not None:
+            self._taken[pid] = given.slot
+            process.slot = self._scoreboard.slot(given.slot)
+        return process
+
+    def _give_sockets(self, settings: WatcherSettings, given: _Given) -> None:
+        chosen = self.sockets_of(settings)
+        if settings.stdin_socket:
+            stdin = self._sockets.get(settings.stdin_socket)
+            given.stdin = stdin.fd if stdin is not None else subprocess.DEVNULL
+        if not settings.use_sockets:
+            return
+        given.env.update(listen_environment(chosen))
+        for one in chosen:
+            fd = one.fd
+            if one.settings.so_reuseport:
+                fd = one.own_copy().detach()
+                given.to_close.append(fd)
+            given.sockets[one.name] = fd
+            given.inherited.append(fd)
+
+    def _give_links(self, settings: WatcherSettings, given: _Given) -> None:
+        """What connects a process to the arbiter: notify socket and scoreboard."""
+        given.env[notify.ENVIRONMENT] = self._address
+        given.env[notify.ARBITER_PID] = str(os.getpid())
+        if speaks_notify(settings) and (index := next(self._free_slots(), None)) is not None:
+            given.slot = index
+            given.env[scoreboard.ENVIRONMENT] = self._scoreboard.environment(index)
+            given.inherited.append(self._scoreboard.fd)
+
+    def _free_slots(self) -> Iterator[int]:
+        taken = set(self._taken.values())
+        return (index for index in range(SLOTS) if index not in taken)
+
+    def _sinks(self, settings: WatcherSettings, wid: int) -> dict[str, Sink]:
+        sinks: dict[str, Sink] = {}
+        values = stream_values(settings, wid)
+        if not settings.close_child_stdout:
+            sinks["stdout"] = self._sink(settings.stdout_stream, "stdout", values)
+        if not settings.close_child_stderr:
+            sinks["stderr"] = self._sink(settings.stderr_stream, "stderr", values)
+        return sinks
+
+    def _sink(self, options: Mapping[str, str], channel: str, values: Mapping[str, str]) -> Sink:
+        expanded = {name: variables.expand(value, values) for name, value in options.items()}
+        return self._streams.sink(expanded, channel)
+
+    def _open_pipe(self, given: _Given) -> tuple[int, int]:
+        ours, theirs = open_pipe()
+        given.to_close.append(theirs)
+        return ours, theirs

@@ -1,0 +1,89 @@
+"""The arbiter's own log: formatted here, written by the writer thread."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.config
+import os
+import sys
+from pathlib import Path
+
+from chaussette.arbiter.streams import FileStream, Sink, StdoutStream, StreamTable
+from chaussette.errors import ConfigError
+from chaussette.settings.arbiter import ArbiterSettings
+
+FORMAT = "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
+DATE_FORMAT = "[%Y-%m-%d %H:%M:%S %z]"
+
+
+class QueuedHandler(logging.Handler):
+    """Hands records to the writer, so that a slow disk never stops the loop."""
+
+    def __init__(self, streams: StreamTable, sink: Sink) -> None:
+        super().__init__()
+        self._streams = streams
+        self._sink = sink
+        self.setFormatter(logging.Formatter(FORMAT, DATE_FORMAT))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queues one record."""
+        text = self.format(record) + "\n"
+        self._streams.writer.put(self._sink, text.encode("utf-8", "backslashreplace"), os.getpid())
+
+
+def set_up_logging(settings: ArbiterSettings, streams: StreamTable) -> None:
+    """Sends the log where the settings say. Raises ConfigError."""
+    if settings.loggerconfig is not None:
+        _from_file(settings.loggerconfig)
+        return
+    logger = logging.getLogger("chaussette")
+    logger.setLevel(settings.loglevel.upper())
+    logger.propagate = False
+    logger.handlers[:] = [_handler(settings.logoutput, streams)]
+
+
+def _handler(output: str, streams: StreamTable) -> logging.Handler:
+    if output.startswith("syslog://"):
+        return _syslog(output)
+    if output == "-":
+        return QueuedHandler(streams, StdoutStream(sys.stderr.fileno()))
+    try:
+        return QueuedHandler(
+            streams, streams.sink({"class": "FileStream", "filename": output}, "stderr")
+        )
+    except ConfigError as error:
+        raise ConfigError(f"logoutput = {output!r}: {error}") from None
+
+
+def _syslog(output: str) -> logging.Handler:
+    """`syslog://HOST[:PORT][?FACILITY]` or `syslog:///PATH[?FACILITY]`."""
+    from logging.handlers import SysLogHandler  # rarely wanted, and not small
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(output)
+    facility = SysLogHandler.facility_names.get(parts.query or "daemon")
+    if facility is None:
+        raise ConfigError(f"logoutput = {output!r}: no syslog facility {parts.query!r}")
+    address: str | tuple[str, int] = parts.path or "/dev/log"
+    if parts.hostname:
+        address = (parts.hostname, parts.port or 514)
+    try:
+        handler = SysLogHandler(address, facility)
+    except OSError as error:
+        raise ConfigError(f"logoutput = {output!r}: {error}") from None
+    handler.setFormatter(logging.Formatter("circusd[%(process)d]: [%(levelname)s] %(message)s"))
+    return handler
+
+
+def _from_file(path: str) -> None:
+    try:
+        if path.endswith(".json"):
+            logging.config.dictConfig(json.loads(Path(path).read_text("utf-8")))
+        else:
+            logging.config.fileConfig(path, disable_existing_loggers=False)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, ImportError) as error:
+        raise ConfigError(f"loggerconfig {path!r}: {error}") from None
+
+
+__all__ = ["FORMAT", "FileStream", "QueuedHandler", "set_up_logging"]

@@ -1,0 +1,157 @@
+"""The event loop: the one place where the arbiter waits.
+
+It owns the selector, the timers and the wake-up socket of signals. It knows no
+process and no policy: whoever wants to be called registers a callable. An idle
+loop sleeps until a descriptor is ready or the next deadline has come, so an
+arbiter with nothing to do makes no wake-ups.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import logging
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from types import FrameType
+
+log = logging.getLogger("chaussette.arbiter")
+Callback = Callable[[], None]
+
+
+class Timer:
+    """One deadline; `cancel` may be called at any time, also after it has fired."""
+
+    __slots__ = ("callback", "when")
+
+    def __init__(self, when: float, callback: Callback) -> None:
+        self.when = when
+        self.callback: Callback | None = callback
+
+    def cancel(self) -> None:
+        """Makes sure that the callback is not called any more."""
+        self.callback = None
+
+
+class Loop:
+    """Descriptors, deadlines, signals and things to do soon, in one thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._selector = selectors.DefaultSelector()
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._order = itertools.count()
+        self._soon: deque[Callback] = deque()
+        self._running = False
+        self._signals: dict[int, Callable[[int], None]] = {}
+        self._before: dict[
+            int, signal.Handlers | Callable[[int, FrameType | None], object] | int | None
+        ] = {}
+        self._wake_in, self._wake_out = socket.socketpair()
+        for end in (self._wake_in, self._wake_out):
+            end.setblocking(False)
+        self.watch(self._wake_in.fileno(), self._drain_wakeups)
+
+    # -- what to wait for ---------------------------------------------------
+
+    def watch(self, fd: int, callback: Callback) -> None:
+        """Calls back whenever `fd` is readable, until `forget(fd)`."""
+        self._selector.register(fd, selectors.EVENT_READ, callback)
+
+    def forget(self, fd: int) -> None:
+        """Ends `watch`; a descriptor that is not watched is no error."""
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(fd)
+
+    def at(self, when: float, callback: Callback) -> Timer:
+        """Calls back once the clock has reached `when`."""
+        timer = Timer(when, callback)
+        heapq.heappush(self._timers, (when, next(self._order), timer))
+        return timer
+
+    def after(self, delay: float, callback: Callback) -> Timer:
+        """Calls back in `delay` seconds."""
+        return self.at(self.clock() + delay, callback)
+
+    def soon(self, callback: Callback) -> None:
+        """Calls back after what is ready now has been looked at."""
+        self._soon.append(callback)
+
+    def wake(self) -> None:
+        """Ends the wait; the only method that other threads may call."""
+        with contextlib.suppress(BlockingIOError):
+            self._wake_out.send(b"\0")
+
+    def on_signal(self, number: int, callback: Callable[[int], None]) -> None:
+        """Calls back in the loop, never in the middle of other work (signal(7))."""
+        if not self._signals:
+            signal.set_wakeup_fd(self._wake_out.fileno(), warn_on_full_buffer=False)
+        self._signals[number] = callback
+        self._before.setdefault(number, signal.signal(number, _noted))
+
+    # -- running ------------------------------------------------------------
+
+    def run(self) -> None:
+        """Runs until `stop`."""
+        self._running = True
+        while self._running:
+            events = self._selector.select(self._wait_time())  # <- the arbiter's main loop
+            for key, _ in events:
+                self._call(key.data)
+            self._run_timers()
+            for _ in range(len(self._soon)):
+                self._call(self._soon.popleft())
+
+    def stop(self) -> None:
+        """Makes `run` return once the current round is over."""
+        self._running = False
+
+    def close(self) -> None:
+        """Gives back descriptors and signal handlers."""
+        if self._signals:
+            signal.set_wakeup_fd(-1)
+            for number, handler in self._before.items():
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        self._selector.close()
+        self._wake_in.close()
+        self._wake_out.close()
+
+    # -- details ------------------------------------------------------------
+
+    def _wait_time(self) -> float | None:
+        if self._soon:
+            return 0
+        while self._timers and self._timers[0][2].callback is None:
+            heapq.heappop(self._timers)
+        return max(0.0, self._timers[0][0] - self.clock()) if self._timers else None
+
+    def _run_timers(self) -> None:
+        now = self.clock()
+        while self._timers and self._timers[0][0] <= now:
+            timer = heapq.heappop(self._timers)[2]
+            if timer.callback is not None:
+                callback, timer.callback = timer.callback, None
+                self._call(callback)
+
+    def _call(self, callback: Callback) -> None:
+        try:
+            callback()
+        except Exception:
+            # The wall of the main loop: one failing callback is logged and must
+            # not take the arbiter, and with it every service, down.
+            log.exception("internal error; please report it")
+
+    def _drain_wakeups(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            for number in self._wake_in.recv(4096):
+                if number in self._signals:
+                    self._signals[number](number)
+
+
+def _noted(number: int, frame: FrameType | None) -> None:
+    """A Python handler must exist for the wake-up descriptor to be written to."""

@@ -1,0 +1,139 @@
+"""Starts one process: the only place in the arbiter that does.
+
+`subprocess` goes through vfork(2) here: there is no preexec_fn, so no Python
+code runs between fork and exec. What a spawn call cannot do (resource limits,
+LISTEN_PID) is left to launch.py, at the price of one Python start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chaussette.arbiter.command import Command
+from chaussette.arbiter.users import Identity
+from chaussette.errors import SpawnError
+from chaussette.settings.watcher import RLIMITS, WatcherSettings
+
+_LAUNCH = str(Path(__file__).with_name("launch.py"))
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """What becomes of the standard streams, and which others are inherited.
+
+    Each stream is a descriptor, or a constant of `subprocess`, or None for the
+    arbiter's own.
+    """
+
+    stdin: int | None = subprocess.DEVNULL
+    stdout: int | None = None
+    stderr: int | None = None
+    inherited: Sequence[int] = ()
+
+
+def spawn(
+    command: Command, settings: WatcherSettings, identity: Identity, descriptors: Descriptors
+) -> int:
+    """Starts the command in a session of its own and returns its pid.
+
+    The caller waits for it. Raises SpawnError with the system's reason.
+    """
+    program, argv, who = _launched(command, settings, identity)
+    try:
+        process = subprocess.Popen(
+            argv,
+            executable=program,
+            env=dict(command.env),
+            cwd=command.working_dir,
+            stdin=descriptors.stdin,
+            stdout=descriptors.stdout,
+            stderr=descriptors.stderr,
+            pass_fds=tuple(descriptors.inherited),
+            start_new_session=True,
+            umask=-1 if settings.umask is None else settings.umask,
+            restore_signals=True,
+            **who,
+        )
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise SpawnError(_reason(error, command)) from None
+    # The arbiter waits through a pidfd; Popen must not think it has to.
+    process.returncode = 0
+    if "nofile" not in settings.rlimits:
+        _restore_nofile(process.pid)
+    return process.pid
+
+
+def _launched(
+    command: Command, settings: WatcherSettings, identity: Identity
+) -> tuple[str, list[str], dict[str, Any]]:
+    if not settings.rlimits and not settings.listen_pid:
+        who: dict[str, Any] = {
+            "user": identity.uid,
+            "group": identity.gid,
+            "extra_groups": identity.groups,
+        }
+        given = {key: value for key, value in who.items() if value is not None}
+        return command.program, list(command.argv), given
+    spec = {
+        "limits": {RLIMITS[name]: value for name, value in settings.rlimits.items()},
+        "uid": identity.uid,
+        "gid": identity.gid,
+        "groups": identity.groups,
+        "listen_pid": settings.listen_pid,
+    }
+    python = sys.executable
+    return (
+        python,
+        [python, "-I", "-S", _LAUNCH, json.dumps(spec), command.program, *command.argv],
+        {},
+    )
+
+
+def _reason(error: Exception, command: Command) -> str:
+    if isinstance(error, OSError):
+        if error.filename == command.working_dir and command.working_dir is not None:
+            return f"working_dir {command.working_dir!r}: {error.strerror}"
+        return f"{command.program}: {error.strerror}"
+    return f"{command.program}: {error}"
+
+
+# -- the limit of open files --------------------------------------------------
+
+
+class OpenFiles:
+    """The arbiter's own limit of open files, raised once; processes get the old one."""
+
+    raised_from: tuple[int, int] | None = None
+
+    @classmethod
+    def make_room(cls, needed: int) -> None:
+        """Raises the soft limit towards the hard one where `needed` does not fit."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if needed <= soft or soft == hard:
+            return
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(needed * 2, soft), hard), hard))
+        if cls.raised_from is None:
+            cls.raised_from = (soft, hard)
+
+
+def _restore_nofile(pid: int) -> None:
+    if OpenFiles.raised_from is None:
+        return
+    try:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, OpenFiles.raised_from)
+    except (PermissionError, ProcessLookupError):
+        # Gone already, or another user's: it keeps the higher limit.
+        return
+
+
+def file_descriptor_count() -> int:
+    """How many descriptors this process has open."""
+    return len(os.listdir("/proc/self/fd"))

@@ -1,0 +1,168 @@
+"""Puts an arbiter together from a configuration, runs it, and takes it apart.
+
+The order matters: sockets are bound before anything is started, and nothing is
+started before everything that can be refused has been.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from chaussette.arbiter.arbiter import Arbiter
+from chaussette.arbiter.logs import set_up_logging
+from chaussette.arbiter.loop import Loop
+from chaussette.arbiter.pidfile import Pidfile
+from chaussette.arbiter.runtime import RuntimeDir
+from chaussette.arbiter.sockets import ListeningSocket, SocketTable, sockets_from_systemd
+from chaussette.arbiter.spawn import OpenFiles
+from chaussette.arbiter.streams import StreamTable, Writer, make_sink
+from chaussette.arbiter.users import look_up
+from chaussette.control.places import is_public_tcp
+from chaussette.errors import ConfigError
+from chaussette.notify import Notifier
+from chaussette.settings import variables
+from chaussette.settings.load import StackConfig
+from chaussette.settings.watcher import WatcherSettings
+from chaussette.version import __version__
+
+log = logging.getLogger("chaussette.arbiter")
+FLUSH_TIMEOUT = 5.0
+FDS_PER_PROCESS = 4
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a stack has beside its configuration.
+
+    `has_endpoint` is false for an embedded arbiter that nobody shall control;
+    `announce` is called once with the arbiter before anything starts; `passed`
+    are sockets that are bound already, by the name of the `[socket:NAME]`.
+    """
+
+    has_endpoint: bool = True
+    announce: Callable[[Arbiter], None] | None = None
+    passed: Mapping[str, socket.socket] = field(default_factory=dict)
+
+
+def check_system(config: StackConfig) -> None:
+    """Checks what only the system can tell: users, groups, log directories.
+
+    Raises ConfigError that lists everything found.
+    """
+    errors: list[str] = []
+    for watcher in config.watchers:
+        for check in (_check_identity, _check_streams):
+            try:
+                check(watcher)
+            except ConfigError as error:
+                errors.append(f"[watcher:{watcher.name}] {error}")
+    for endpoint in (config.arbiter.endpoint, config.arbiter.pubsub_endpoint):
+        if endpoint is not None and is_public_tcp(endpoint):
+            errors.append(
+                f"[circus] endpoint {endpoint} is open to other machines, and whoever reaches it can run "
+                "commands: use ipc://, or tcp://127.0.0.1 with `circusctl --ssh`"
+            )
+    if config.plugins:
+        names = ", ".join(config.plugins)
+        errors.append(f"[plugin:{names}] plugins are not there yet in version {__version__}")
+    if errors:
+        raise ConfigError("\n".join(errors))
+
+
+def run_stack(config: StackConfig, surroundings: Surroundings | None = None) -> int:
+    """Runs the stack until it is stopped; returns the exit code.
+
+    Raises ChaussetteError when it cannot be started; nothing is left behind.
+    """
+    surroundings = surroundings or Surroundings()
+    check_system(config)
+    with contextlib.ExitStack() as stack:
+        table = SocketTable()
+        passed = {**sockets_from_systemd(os.environ, os.getpid()), **surroundings.passed}
+        table.reserve(len(config.sockets) + len(passed))
+        streams = StreamTable(Writer())
+        stack.callback(streams.close, FLUSH_TIMEOUT)
+        if config.arbiter.umask is not None:
+            stack.callback(os.umask, os.umask(config.arbiter.umask))
+        set_up_logging(config.arbiter, streams)
+        stack.callback(table.close)
+        table.open(config.sockets, passed)
+        if config.arbiter.pidfile is not None:
+            stack.callback(Pidfile(config.arbiter.pidfile).close)
+        OpenFiles.make_room(_fds_needed(config))
+        arbiter = Arbiter(config, table, streams, Loop())
+        if surroundings.has_endpoint:
+            _open_endpoint(arbiter, stack)
+        _say_start(config, table)
+        if surroundings.announce is not None:
+            surroundings.announce(arbiter)
+        return _run(arbiter)
+
+
+def _run(arbiter: Arbiter) -> int:
+    notifier = Notifier()
+    notifier.ready(f"{len(arbiter.watchers)} watchers")
+    try:
+        return arbiter.run()
+    finally:
+        notifier.stopping()
+        log.info("stopped")
+
+
+def _open_endpoint(arbiter: Arbiter, stack: contextlib.ExitStack) -> None:
+    from chaussette.arbiter.endpoint import Endpoint  # an embedded arbiter needs no zmq
+    from chaussette.arbiter.steward import Steward
+
+    runtime = RuntimeDir(arbiter.config.arbiter.runtime_dir)
+    stack.callback(runtime.close)
+    address = arbiter.config.arbiter.endpoint or runtime.endpoint("control.sock")
+    if address.startswith("tcp://"):
+        log.warning("endpoint %s: every user of this machine can command this arbiter", address)
+    endpoint = Endpoint(address, arbiter.loop, Steward(arbiter))
+    arbiter.closers.append(endpoint.close)
+    log.info("control endpoint at %s", address)
+
+
+def _say_start(config: StackConfig, table: SocketTable) -> None:
+    log.info("circusd %s, pid %d", __version__, os.getpid())
+    for line in config.warnings:
+        log.warning("%s", line)
+    for one in table.all():
+        log.info("socket %s at %s (fd %d)", one.name, _as_url(one), one.fd)
+
+
+def _as_url(one: ListeningSocket) -> str:
+    location = one.location()
+    return location if location.startswith("unix:") else f"http://{location}"
+
+
+def _fds_needed(config: StackConfig) -> int:
+    processes = sum(watcher.numprocesses for watcher in config.watchers)
+    # Twice: during a reload, both generations are there.
+    return 64 + len(config.sockets) + 2 * FDS_PER_PROCESS * processes
+
+
+def _check_identity(watcher: WatcherSettings) -> None:
+    if watcher.uid is not None or watcher.gid is not None:
+        look_up(watcher.uid, watcher.gid)
+    if (
+        watcher.working_dir
+        and "circus." not in watcher.working_dir
+        and not os.path.isdir(watcher.working_dir)
+    ):
+        raise ConfigError(f"working_dir = {watcher.working_dir!r}: there is no such directory")
+    if watcher.numprocesses > 1 and watcher.singleton:
+        raise ConfigError(f"numprocesses = {watcher.numprocesses}, but it is a singleton")
+
+
+def _check_streams(watcher: WatcherSettings) -> None:
+    for channel, options in (("stdout", watcher.stdout_stream), ("stderr", watcher.stderr_stream)):
+        if options and not any(
+            True for value in options.values() for _ in variables.names_in(value)
+        ):
+            make_sink(options, channel).close()

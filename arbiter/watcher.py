@@ -1,0 +1,434 @@
+"""A watcher: one command, its processes, and how many of them there shall be.
+
+It turns events into steps of the lifecycle, and the plan's orders into starts
+and signals. Each watcher works by itself: nothing it waits for holds another
+one up, and whatever it is asked is answered at once or when its plan settles.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from chaussette.arbiter.command import speaks_notify
+from chaussette.arbiter.lifecycle import Act, Event, State, step
+from chaussette.arbiter.loop import Loop, Timer
+from chaussette.arbiter.plan import FleetView, Style, plan
+from chaussette.arbiter.process import Ending, Process, pick_lifetime
+from chaussette.arbiter.restarts import RestartPolicy
+from chaussette.errors import SpawnError
+from chaussette.settings.watcher import WatcherSettings
+
+log = logging.getLogger("chaussette.arbiter")
+KILL_AGAIN = 10.0
+"""Seconds after which SIGKILL is sent once more to what did not end."""
+ABORT_GRACE = 5.0
+"""Seconds that a hung process has to write its stacks."""
+
+
+class Owner(Protocol):
+    """What a watcher needs of the arbiter."""
+
+    def start_process(self, settings: WatcherSettings, wid: int, generation: int) -> Process:
+        """Starts one process and watches it. Raises SpawnError."""
+        ...
+
+    def process_gone(self, process: Process) -> None:
+        """A process has been waited for; its streams and slot can be let go."""
+        ...
+
+    def publish(self, watcher: str, topic: str, fields: Mapping[str, object]) -> None:
+        """Tells subscribers of an event."""
+        ...
+
+    def watcher_failed(self, watcher: Watcher) -> None:
+        """A watcher has been given up."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How what was asked of a watcher has ended."""
+
+    ok: bool
+    reason: str = ""
+
+
+Waiter = Callable[[Outcome], None]
+
+
+@dataclass
+class Wish:
+    """What is wanted of a watcher; the plan brings the processes there."""
+
+    running: bool = False
+    count: int = 0
+    generation: int = 1
+    style: Style = Style.SWAP
+    surge: int | None = None
+
+
+class Watcher:
+    """One group of identical processes."""
+
+    def __init__(self, settings: WatcherSettings, loop: Loop, owner: Owner) -> None:
+        self.settings = settings
+        self.wish = Wish(count=settings.numprocesses)
+        self.restarts = RestartPolicy()
+        self.failure = ""
+        self._processes: dict[int, Process] = {}
+        self._loop = loop
+        self._owner = owner
+        self._serving = (1, settings)
+        self._numbers = itertools.count(2)
+        self._next_start = 0.0
+        self._retry: Timer | None = None
+        self._planned = False
+        self._waiters: list[Waiter] = []
+
+    # -- what it is ---------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.settings.name
+
+    def processes(self) -> list[Process]:
+        """All processes that have not ended, oldest first."""
+        return sorted(self._processes.values(), key=lambda one: one.started)
+
+    def process(self, pid: int) -> Process | None:
+        """The process of that pid, or None."""
+        return self._processes.get(pid)
+
+    def status(self) -> str:
+        """Circus's words: active, starting, stopping, stopped; and reloading, parked."""
+        states = {process.state for process in self._processes.values()}
+        if not self.wish.running:
+            if self.restarts.parked:
+                return "parked"
+            return "stopping" if states else "stopped"
+        if self.restarts.parked and State.READY not in states:
+            return "parked"
+        if self.wish.generation != self._serving[0]:
+            return "reloading"
+        return "active" if State.READY in states or not self.wanted() else "starting"
+
+    def wanted(self) -> int:
+        """How many processes shall serve now."""
+        return self.wish.count if self.wish.running else 0
+
+    # -- what can be asked of it --------------------------------------------
+
+    def start(self, done: Waiter | None = None) -> None:
+        """Brings it up; forgives what failed before."""
+        self.restarts.forgive()
+        self.failure = ""
+        if not self.wish.running:
+            self.wish.running = True
+            self.wish.style = Style.STOP_FIRST if self.settings.singleton else Style.SWAP
+            self._owner.publish(self.name, "start", {})
+        self._ask(done)
+
+    def stop(self, done: Waiter | None = None) -> None:
+        """Ends all its processes; what others were waiting for will not happen."""
+        self._answer(Outcome(False, f"{self.name} was stopped"))
+        if self.wish.running:
+            self.wish.running = False
+            self._owner.publish(self.name, "stop", {})
+        self.restarts.forgive()
+        self._serving = (self.wish.generation, self.settings)
+        self._ask(done)
+
+    def kill(self) -> None:
+        """Ends all its processes now."""
+        self.wish.running = False
+        for process in self.processes():
+            self.feed(process, Event.KILL_ASKED)
+
+    def scale(self, count: int, done: Waiter | None = None) -> int:
+        """Sets how many there shall be; returns what it has become."""
+        limit = 1 if self.settings.singleton else count
+        self.wish.count = max(0, min(count, limit))
+        self._ask(done)
+        return self.wish.count
+
+    def swap(
+        self,
+        settings: WatcherSettings | None = None,
+        done: Waiter | None = None,
+        *,
+        style: Style = Style.SWAP,
+        surge: int | None = None,
+        by_signal: bool = True,
+    ) -> None:
+        """Replaces all processes by a new generation, started with `settings`.
+
+        With Style.SWAP the old ones serve until the new ones are ready, and go
+        on serving when the new ones do not come up. Where the watcher has
+        send_hup and nothing else changed, its processes get SIGHUP instead,
+        unless `by_signal` is false.
+        """
+        settings = settings or self.settings
+        if by_signal and settings.send_hup and settings == self.settings:
+            self._reload_by_hup(done)
+            return
+        self.settings = settings
+        self.restarts.forgive()
+        self.failure = ""
+        if not self.wish.running:
+            if done is not None:
+                done(Outcome(True))
+            return
+        self._answer(Outcome(False, f"{self.name}: another reload has taken over"))
+        self.wish.generation = next(self._numbers)
+        self.wish.style = Style.STOP_FIRST if settings.singleton else style
+        self.wish.surge = surge
+        self._owner.publish(self.name, "reload", {"generation": self.wish.generation})
+        self._ask(done)
+
+    def send(self, number: int) -> None:
+        """Sends a signal to all processes."""
+        for process in self.processes():
+            process.send(number)
+
+    # -- what happens to its processes ---------------------------------------
+
+    def feed(self, process: Process, event: Event, ending: Ending | None = None) -> None:
+        """Takes one step in the life of a process, and acts on it."""
+        before = process.state
+        process.state, act = step(before, event)
+        if process.state is not before:
+            process.cancel_timers()
+        self._act(process, act, ending)
+        self.replan()
+
+    def replan(self) -> None:
+        """Has the plan looked at once more, soon."""
+        if not self._planned:
+            self._planned = True
+            self._loop.soon(self._carry_out)
+
+    def check_heartbeat(self, process: Process, now_ns: int) -> None:
+        """Replaces a worker whose last sign of life is too long ago."""
+        limit = process.settings.heartbeat_timeout
+        if process.state is not State.READY or process.slot is None or not limit:
+            return
+        view = process.slot.read()
+        if view.pid and now_ns - view.heartbeat_ns > limit * 1e9:
+            log.critical("%s: worker %d: no sign of life for %gs", self.name, process.pid, limit)
+            self.feed(process, Event.HUNG)
+
+    # -- details --------------------------------------------------------------
+
+    def _ask(self, done: Waiter | None) -> None:
+        if done is not None:
+            self._waiters.append(done)
+        self.replan()
+
+    def _answer(self, outcome: Outcome) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter(outcome)
+
+    def _act(self, process: Process, act: Act, ending: Ending | None) -> None:
+        settings = process.settings
+        match act:
+            case Act.WELCOME:
+                self._welcome(process)
+            case Act.TERM:
+                log.info("%s: stopping process %d", self.name, process.pid)
+                process.ask_to_stop()
+                self._deadline(process, settings.graceful_timeout)
+            case Act.LET_GO:
+                self._deadline(process, settings.graceful_timeout)
+            case Act.ABORT:
+                log.error("%s: process %d is given up", self.name, process.pid)
+                process.abort()
+                self._deadline(process, ABORT_GRACE)
+            case Act.KILL:
+                log.warning("%s: killing process %d", self.name, process.pid)
+                process.kill()
+                self._deadline(process, KILL_AGAIN)
+            case Act.FAILED | Act.DIED | Act.STOPPED:
+                self._gone(process, act, ending or Ending(0))
+            case Act.NOTHING:
+                pass
+
+    def _welcome(self, process: Process) -> None:
+        self.restarts.came_up()
+        log.info("%s: process %d is ready", self.name, process.pid)
+        if process.settings.max_age:
+            process.retirement = self._loop.after(
+                pick_lifetime(process.settings), lambda: self._retire(process)
+            )
+        self._owner.publish(self.name, "ready", {"process_pid": process.pid})
+
+    def _retire(self, process: Process) -> None:
+        process.retiring = True
+        self.replan()
+
+    def _deadline(self, process: Process, delay: float) -> None:
+        process.timer = self._loop.after(delay, lambda: self.feed(process, Event.DEADLINE))
+
+    def _gone(self, process: Process, act: Act, ending: Ending) -> None:
+        now = self._loop.clock()
+        del self._processes[process.pid]
+        process.release()
+        self._owner.process_gone(process)
+        self._owner.publish(
+            self.name, "reap", {"process_pid": process.pid, "exit_code": ending.code}
+        )
+        level = logging.INFO if act is Act.STOPPED else logging.WARNING
+        log.log(level, "%s: process %d has ended: %s", self.name, process.pid, ending)
+        if act is Act.STOPPED:
+            return
+        if not process.settings.respawn and act is Act.DIED:
+            self._one_less()
+        elif act is Act.DIED:
+            self.restarts.died(now, self.wish.count)
+        else:
+            self._failed(
+                process.generation,
+                process.started,
+                f"process {process.pid} ended before it was ready: {ending}",
+            )
+
+    def _one_less(self) -> None:
+        """A process that is not to be replaced has ended."""
+        self.wish.count -= 1
+        if self.wish.count <= 0:
+            self.wish.count = self.settings.numprocesses
+            self.stop()
+
+    def _failed(self, generation: int, started: float, reason: str) -> None:
+        """A start has failed: back to the generation that serves, or try later."""
+        if (
+            generation == self.wish.generation
+            and generation != self._serving[0]
+            and self._old_alive()
+        ):
+            self._fall_back(reason)
+            return
+        self.restarts.failed_start(started, self._loop.clock(), self.settings.max_retry)
+        self.failure = reason
+        if self.restarts.parked:
+            log.error(
+                "%s: given up after %d failed starts (%s); `circusctl start %s` tries again",
+                self.name,
+                self.restarts.failures,
+                reason,
+                self.name,
+            )
+            self._owner.publish(self.name, "parked", {"reason": reason})
+            self._answer(Outcome(False, reason))
+            self._owner.watcher_failed(self)
+
+    def _old_alive(self) -> bool:
+        alive = (State.STARTING, State.READY)
+        return any(
+            one.generation != self.wish.generation and one.state in alive
+            for one in self._processes.values()
+        )
+
+    def _fall_back(self, reason: str) -> None:
+        failed = self.wish.generation
+        self.wish.generation, self.settings = self._serving
+        self.wish.style = Style.SWAP
+        self.failure = reason
+        log.error(
+            "%s: generation %d did not come up (%s); generation %d serves on",
+            self.name,
+            failed,
+            reason,
+            self.wish.generation,
+        )
+        self._owner.publish(self.name, "reload_failed", {"reason": reason, "generation": failed})
+        self._answer(Outcome(False, reason))
+
+    def _carry_out(self) -> None:
+        self._planned = False
+        now = self._loop.clock()
+        todo = plan(self._fleet(now))
+        for pid in todo.stop:
+            self.feed(self._processes[pid], Event.STOP_ASKED)
+        self._start_some(todo.start, now)
+        if todo.settled:
+            self._settled()
+        elif not todo.start and not self._may_start(now):
+            self._try_later()
+
+    def _fleet(self, now: float) -> FleetView:
+        return FleetView(
+            wanted=self.wanted(),
+            generation=self.wish.generation,
+            processes=[process.view() for process in self._processes.values()],
+            style=self.wish.style,
+            surge=self.wish.surge,
+            may_start=self._may_start(now),
+        )
+
+    def _may_start(self, now: float) -> bool:
+        earliest = max(self.restarts.not_before, self._next_start)
+        return self.wish.running and not self.restarts.parked and now >= earliest
+
+    def _try_later(self) -> None:
+        earliest = max(self.restarts.not_before, self._next_start)
+        if not self.wish.running or self.restarts.parked or earliest <= self._loop.clock():
+            return
+        if self._retry is not None:
+            self._retry.cancel()
+        self._retry = self._loop.at(earliest, self.replan)
+
+    def _start_some(self, count: int, now: float) -> None:
+        if self.settings.warmup_delay:
+            count = min(count, 1)
+        for wid in itertools.islice(self._free_wids(), count):
+            try:
+                process = self._owner.start_process(self.settings, wid, self.wish.generation)
+            except SpawnError as error:
+                log.error("%s: cannot start: %s", self.name, error)
+                self._failed(self.wish.generation, now, str(error))
+                self.replan()
+                return
+            self._started(process)
+        if count:
+            self._next_start = now + self.settings.warmup_delay
+            self.replan()
+
+    def _started(self, process: Process) -> None:
+        self._processes[process.pid] = process
+        settings = process.settings
+        log.info("%s: started process %d", self.name, process.pid)
+        self._owner.publish(self.name, "spawn", {"process_pid": process.pid})
+        if speaks_notify(settings):
+            if settings.boot_timeout:
+                self._deadline(process, settings.boot_timeout)
+        elif settings.ready_after:
+            process.timer = self._loop.after(
+                settings.ready_after, lambda: self.feed(process, Event.CAME_UP)
+            )
+        else:
+            self.feed(process, Event.CAME_UP)
+
+    def _free_wids(self) -> Iterator[int]:
+        taken = {process.wid for process in self._processes.values()}
+        return (wid for wid in itertools.count(1) if wid not in taken)
+
+    def _settled(self) -> None:
+        if self.wish.running and self._serving[0] != self.wish.generation:
+            log.info("%s: generation %d serves now", self.name, self.wish.generation)
+            self._owner.publish(self.name, "reloaded", {"generation": self.wish.generation})
+        self._serving = (self.wish.generation, self.settings)
+        self.wish.style = Style.STOP_FIRST if self.settings.singleton else Style.SWAP
+        self.wish.surge = None
+        self._answer(Outcome(True))
+
+    def _reload_by_hup(self, done: Waiter | None) -> None:
+        self.send(signal.SIGHUP)
+        if done is not None:
+            done(Outcome(True))

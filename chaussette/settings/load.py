@@ -1,0 +1,277 @@
+"""From an ini file to one typed, checked configuration of a whole stack.
+
+Everything that can be known to be wrong without touching the system is found
+here, all of it in one go, each with file, section, line, what was expected and
+the nearest known name.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from chaussette.errors import ConfigError, did_you_mean, nearest
+from chaussette.settings import variables
+from chaussette.settings.arbiter import ArbiterSettings
+from chaussette.settings.declare import key_names, parse_value
+from chaussette.settings.ini import Entry, IniFile, Section, read_ini
+from chaussette.settings.kinds import LIMIT
+from chaussette.settings.sockets import SocketSettings
+from chaussette.settings.watcher import RLIMITS, WatcherSettings
+
+S = TypeVar("S")
+_NAME = re.compile(r"[A-Za-z0-9_.: -]{1,64}")
+_PREFIXES = ("stdout_stream.", "stderr_stream.", "hooks.", "rlimit_")
+HOOKS = (
+    "before_start after_start before_spawn after_spawn before_stop after_stop "
+    "before_signal after_signal before_reap after_reap extended_stats"
+).split()
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """What one arbiter runs. `warnings` are lines for the log, in order."""
+
+    arbiter: ArbiterSettings = field(default_factory=ArbiterSettings)
+    sockets: tuple[SocketSettings, ...] = ()
+    watchers: tuple[WatcherSettings, ...] = ()
+    plugins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    def watcher(self, name: str) -> WatcherSettings | None:
+        """The watcher of that name, or None."""
+        return next((one for one in self.watchers if one.name == name), None)
+
+
+def load_stack(path: str, environ: Mapping[str, str]) -> StackConfig:
+    """Reads and checks a file. Raises ConfigError that lists every error found."""
+    return _Loader(read_ini(path), environ).load()
+
+
+class _Loader:
+    """One pass over one ini file; collects errors instead of stopping at the first."""
+
+    def __init__(self, ini: IniFile, environ: Mapping[str, str]) -> None:
+        self._ini = ini
+        self._environ = environ
+        self._errors: list[str] = []
+        self._warnings = list(ini.warnings)
+        self._common_env = self._read_env()
+
+    def load(self) -> StackConfig:
+        arbiter = self._arbiter()
+        sockets = tuple(self._socket(section) for section in self._named("socket"))
+        watchers = tuple(self._watcher(section) for section in self._named("watcher"))
+        plugins = {_label(section): section.texts() for section in self._named("plugin")}
+        self._unknown_sections()
+        self._check_references(sockets)
+        if self._errors:
+            raise ConfigError("\n".join(self._errors))
+        return StackConfig(
+            arbiter, sockets, watchers, plugins, tuple(self._warnings), tuple(self._ini.files)
+        )
+
+    # -- sections ---------------------------------------------------------
+
+    def _named(self, kind: str) -> list[Section]:
+        sections = [
+            section for name, section in self._ini.sections.items() if name.startswith(f"{kind}:")
+        ]
+        for section in sections:
+            if not _NAME.fullmatch(_label(section)):
+                self._errors.append(
+                    f"{section.place}: [{section.name}]: a name has 1 to 64 letters, digits, "
+                    "spaces or any of _ . : -"
+                )
+        return sections
+
+    def _arbiter(self) -> ArbiterSettings:
+        section = self._ini.sections.get("circus", Section("circus", ""))
+        return ArbiterSettings(**self._typed(ArbiterSettings, section, self._refuse, {}))
+
+    def _socket(self, section: Section) -> SocketSettings:
+        values = self._typed(SocketSettings, section, self._refuse, {})
+        return SocketSettings(name=_label(section).lower(), **values)
+
+    def _watcher(self, section: Section) -> WatcherSettings:
+        name = _label(section)
+        env = self._env_for(name)
+        groups: dict[str, dict[str, Any]] = {prefix: {} for prefix in (*_PREFIXES, "")}
+
+        def keep(_: Section, entry: Entry) -> None:
+            self._free_option(section, entry, groups)
+
+        values = self._typed(WatcherSettings, section, keep, env)
+        if not values.get("cmd"):
+            self._errors.append(f"{section.place}: [{section.name}] has no cmd: what shall it run?")
+        if groups[""]:
+            self._warnings.append(
+                f"{section.place}: [{section.name}] keeps {', '.join(sorted(groups['']))} "
+                "for its hooks and plugins"
+            )
+        return WatcherSettings(
+            name=name,
+            env=env,
+            stdout_stream=groups["stdout_stream."],
+            stderr_stream=groups["stderr_stream."],
+            hooks=groups["hooks."],
+            rlimits=groups["rlimit_"],
+            options=groups[""],
+            **values,
+        )
+
+    def _unknown_sections(self) -> None:
+        kinds = ("circus", "watcher", "socket", "plugin", "env")
+        for section in self._ini.sections.values():
+            kind, colon, _ = section.name.partition(":")
+            if kind in kinds and (colon or kind in ("circus", "env")):
+                continue
+            if kind in kinds:
+                self._errors.append(
+                    f"{section.place}: [{section.name}] needs a name: [{kind}:NAME]"
+                )
+            elif near := nearest(kind, kinds):
+                self._errors.append(
+                    f"{section.place}: unknown section [{section.name}]; did you mean [{near}{colon}…]?"
+                )
+            else:
+                self._warnings.append(
+                    f"{section.place}: section [{section.name}] is none of ours and is left alone"
+                )
+
+    # -- entries ----------------------------------------------------------
+
+    def _typed(
+        self,
+        owner: type[Any],
+        section: Section,
+        unknown: Callable[[Section, Entry], None],
+        env: Mapping[str, str],
+    ) -> dict[str, Any]:
+        names = key_names(owner)
+        visible = variables.environment_values({**self._environ, **self._common_env, **env})
+        values: dict[str, Any] = {}
+        for entry in section.entries.values():
+            if entry.key not in names:
+                unknown(section, entry)
+                continue
+            try:
+                text = variables.expand(entry.value, visible)
+                values[names[entry.key]] = parse_value(owner, names[entry.key], text)
+            except ConfigError as error:
+                self._errors.append(f"{entry.place}: [{section.name}] {error}")
+        return values
+
+    def _refuse(self, section: Section, entry: Entry) -> None:
+        owner = ArbiterSettings if section.name == "circus" else SocketSettings
+        self._errors.append(
+            f"{entry.place}: [{section.name}] unknown key {entry.key!r}"
+            + did_you_mean(entry.key, key_names(owner))
+        )
+
+    def _free_option(
+        self, section: Section, entry: Entry, groups: dict[str, dict[str, Any]]
+    ) -> None:
+        value = variables.expand(
+            entry.value, variables.environment_values({**self._environ, **self._common_env})
+        )
+        for prefix in _PREFIXES:
+            if entry.key.startswith(prefix):
+                self._prefixed(section, entry, prefix, value, groups[prefix])
+                return
+        if near := nearest(entry.key, key_names(WatcherSettings)):
+            self._errors.append(
+                f"{entry.place}: [{section.name}] unknown key {entry.key!r}; did you mean {near!r}?"
+            )
+        else:
+            groups[""][entry.key] = value
+
+    def _prefixed(
+        self, section: Section, entry: Entry, prefix: str, value: str, group: dict[str, Any]
+    ) -> None:
+        name = entry.key[len(prefix) :]
+        known = {"hooks.": HOOKS, "rlimit_": RLIMITS}.get(prefix)
+        if known is not None and name not in known:
+            self._errors.append(
+                f"{entry.place}: [{section.name}] unknown key {entry.key!r}{did_you_mean(name, known)}"
+            )
+            return
+        try:
+            group[name] = LIMIT.parse(value) if prefix == "rlimit_" else value
+        except ValueError:
+            self._errors.append(
+                f"{entry.place}: [{section.name}] {entry.key} = {value!r}: expected {LIMIT.expected}"
+            )
+
+    # -- environment ------------------------------------------------------
+
+    def _read_env(self) -> dict[str, str]:
+        return self._env_values(self._ini.sections.get("env", Section("env", "")), {})
+
+    def _env_for(self, watcher: str) -> dict[str, str]:
+        env = dict(self._common_env)
+        for section in self._ini.sections.values():
+            if section.name.startswith("env:"):
+                patterns = [part.strip() for part in _label(section).split(",")]
+                if any(fnmatch.fnmatch(watcher, pattern) for pattern in patterns):
+                    env.update(self._env_values(section, env))
+        return env
+
+    def _env_values(self, section: Section, env: Mapping[str, str]) -> dict[str, str]:
+        values: dict[str, str] = {}
+        for entry in section.entries.values():
+
+            def unset(name: str, entry: Entry = entry) -> None:
+                self._warnings.append(f"{entry.place}: ${name} is not set; it becomes empty")
+
+            visible = {**self._environ, **env, **values}
+            text = variables.expand_shell(entry.value, self._environ, unset)
+            values[entry.key] = variables.expand(text, variables.environment_values(visible))
+        return values
+
+    # -- references -------------------------------------------------------
+
+    def _check_references(self, sockets: tuple[SocketSettings, ...]) -> None:
+        known = [socket.name for socket in sockets]
+        for section in self._named("watcher"):
+            for key in ("cmd", "args", "stdin_socket", "sockets"):
+                if key in section.entries:
+                    self._check_entry(section, section.entries[key], known)
+
+    def _check_entry(self, section: Section, entry: Entry, known: list[str]) -> None:
+        wanted = [
+            name[8:] for name in variables.names_in(entry.value) if name.startswith("sockets.")
+        ]
+        if entry.key == "stdin_socket":
+            wanted = [entry.value.lower()]
+        if entry.key == "sockets":
+            wanted = [name.strip().lower() for name in entry.value.split(",") if name.strip()]
+        for name in wanted:
+            if name not in known:
+                there = ", ".join(known) or "none"
+                self._errors.append(
+                    f"{entry.place}: [{section.name}] {entry.key} names socket {name!r}, but "
+                    f"there is no [socket:{name}] (sockets: {there}){did_you_mean(name, known)}"
+                )
+        if wanted and entry.key in ("cmd", "args"):
+            self._check_use(section, entry)
+
+    def _check_use(self, section: Section, entry: Entry) -> None:
+        use = section.entries.get("use_sockets")
+        try:
+            used = use is not None and parse_value(WatcherSettings, "use_sockets", use.value)
+        except ConfigError:
+            return
+        if not used:
+            self._errors.append(
+                f"{entry.place}: [{section.name}] {entry.key} names a socket, but the processes do "
+                "not inherit any: add `use_sockets = True`"
+            )
+
+
+def _label(section: Section) -> str:
+    return section.name.partition(":")[2].strip()

@@ -1,0 +1,172 @@
+"""`[watcher:NAME]`: one command, how many of it, and what happens to them."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from chaussette.settings.declare import Change, setting
+from chaussette.settings.kinds import (
+    BOOL,
+    MODE,
+    PATH,
+    SIGNAL,
+    TEXT,
+    USER,
+    WORDS,
+    choice,
+    integer,
+    list_of,
+    seconds,
+)
+
+RLIMITS = {
+    name[7:].lower(): getattr(resource, name)
+    for name in dir(resource)
+    if name.startswith("RLIMIT_")
+}
+"""Names after `rlimit_` to the numbers of setrlimit(2)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatcherSettings:
+    """How one group of identical processes is run."""
+
+    name: str
+    cmd: str = setting(
+        "", TEXT, "The command; variables such as $(circus.sockets.web) are filled in."
+    )
+    args: str = setting("", TEXT, "Arguments after those of cmd.")
+    numprocesses: int = setting(1, integer(0), "How many processes.", on_change=Change.NOTHING)
+    warmup_delay: float = setting(
+        0.0, seconds(), "Seconds between the starts of two processes.", on_change=Change.NOTHING
+    )
+    executable: str | None = setting(
+        None, PATH, "Program to run; the command's first word is then argv[0]."
+    )
+    shell: bool = setting(False, BOOL, "Run the command through /bin/sh.")
+    shell_args: str | None = setting(None, TEXT, "Arguments of the shell itself, such as -e.")
+    working_dir: str | None = setting(
+        None, PATH, "Directory the processes start in.", aliases=("working_directory",)
+    )
+    uid: str | None = setting(None, USER, "User the processes run as.")
+    gid: str | None = setting(None, USER, "Group the processes run as; none: the user's.")
+    umask: int | None = setting(None, MODE, "File mode mask of the processes.")
+    copy_env: bool = setting(
+        False, BOOL, "Start from the arbiter's environment rather than an empty one."
+    )
+    copy_path: bool = setting(False, BOOL, "Hand the arbiter's sys.path on as PYTHONPATH.")
+    virtualenv: str | None = setting(
+        None, PATH, "Virtual environment whose programs and packages are used."
+    )
+    virtualenv_py_ver: str | None = setting(
+        None, TEXT, "Python version inside the virtual environment, such as 3.11."
+    )
+    autostart: bool = setting(True, BOOL, "Start with the arbiter.", on_change=Change.NOTHING)
+    respawn: bool = setting(True, BOOL, "Replace a process that ends.", on_change=Change.NOTHING)
+    max_retry: int = setting(
+        5,
+        integer(-1),
+        "Failed starts in a row after which a process is given up; -1: never.",
+        on_change=Change.NOTHING,
+    )
+    graceful_timeout: float = setting(
+        30.0, seconds(), "Seconds between the stop signal and SIGKILL.", on_change=Change.NOTHING
+    )
+    stop_signal: int = setting(
+        15, SIGNAL, "Signal that asks a process to end.", on_change=Change.NOTHING
+    )
+    stop_children: bool = setting(
+        False,
+        BOOL,
+        "Send the stop signal to a process's descendants, too.",
+        on_change=Change.NOTHING,
+    )
+    send_hup: bool = setting(
+        False,
+        BOOL,
+        "A reload sends SIGHUP instead of replacing processes.",
+        on_change=Change.NOTHING,
+    )
+    priority: int = setting(
+        0, integer(), "Watchers with more are started first.", on_change=Change.NOTHING
+    )
+    singleton: bool = setting(False, BOOL, "At most one process, ever.", on_change=Change.NOTHING)
+    use_sockets: bool = setting(False, BOOL, "Let the processes inherit the arbiter's sockets.")
+    stdin_socket: str | None = setting(
+        None, TEXT, "Socket that becomes file descriptor 0 (inetd style)."
+    )
+    on_demand: bool = setting(
+        False,
+        BOOL,
+        "Start at the first connection to one of the sockets.",
+        on_change=Change.NOTHING,
+    )
+    max_age: float = setting(
+        0.0,
+        seconds(),
+        "Seconds after which a process is replaced; 0: never.",
+        on_change=Change.NOTHING,
+    )
+    max_age_variance: float = setting(
+        30.0,
+        seconds(),
+        "At most so many seconds are added to max_age, by chance.",
+        on_change=Change.NOTHING,
+    )
+    close_child_stdin: bool = setting(True, BOOL, "Standard input is /dev/null.")
+    close_child_stdout: bool = setting(False, BOOL, "Standard output is /dev/null.")
+    close_child_stderr: bool = setting(False, BOOL, "Standard error is /dev/null.")
+    check_flapping: bool = setting(
+        True,
+        BOOL,
+        "Accepted for Circus's sake; restarts are always limited.",
+        on_change=Change.NOTHING,
+    )
+    readiness: str = setting(
+        "auto",
+        choice("auto", "notify", "alive"),
+        "When a process counts as started: when it says so (sd_notify), or when it has lived "
+        "for ready_after; auto: notify for chaussette.",
+        on_change=Change.NOTHING,
+    )
+    ready_after: float = setting(
+        1.0,
+        seconds(),
+        "Seconds that a process must live to count as started, where it does not say so itself.",
+        on_change=Change.NOTHING,
+    )
+    boot_timeout: float = setting(
+        60.0,
+        seconds(),
+        "Seconds that a process has to say that it is ready; 0: no limit.",
+        on_change=Change.NOTHING,
+    )
+    heartbeat_timeout: float = setting(
+        30.0,
+        seconds(),
+        "Seconds without a heartbeat after which a worker is replaced; 0: never.",
+        on_change=Change.NOTHING,
+    )
+    critical: bool = setting(
+        False,
+        BOOL,
+        "The arbiter ends when this watcher cannot be kept running.",
+        on_change=Change.NOTHING,
+    )
+    listen_pid: bool = setting(
+        False, BOOL, "Set LISTEN_PID as well, for programs that insist on sd_listen_fds(3)."
+    )
+    sockets: tuple[str, ...] = setting(
+        (), list_of(TEXT), "Names of the sockets that use_sockets hands over; none: all of them."
+    )
+    hooks: Mapping[str, str] = field(default_factory=dict)
+    rlimits: Mapping[str, int] = field(default_factory=dict)
+    stdout_stream: Mapping[str, str] = field(default_factory=dict)
+    stderr_stream: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+    argv: tuple[str, ...] = setting(
+        (), WORDS, "The command as words; for the library, where nothing is to be split."
+    )
