@@ -6,8 +6,7 @@ from django.contrib import messages
 from django.core.handlers.asgi import ASGIRequest
 from django.core.paginator import Paginator
 from django.db import transaction
-from django.db.models import Count, Q, Sum
-from django.db.models.functions import TruncMonth
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -16,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from events import csvlines
 from events.booking import AlreadyRegistered, NoSeats, register
 from events.forms import FindForm, ProposalForm, RegistrationForm
-from events.models import Event, Registration, Topic, Venue
+from events.models import Event, Topic
 from jobs import queue
 
 PER_PAGE = 12
@@ -100,37 +99,3 @@ def propose(request: HttpRequest) -> HttpResponse:
     return render(
         request, "events/propose.html", {"form": form}, status=422 if form.errors else 200
     )
-
-
-@require_safe
-async def numbers(request: HttpRequest) -> HttpResponse:
-    """Figures about all published events; awaits the database."""
-    events = Event.objects.published()
-    totals = await events.aaggregate(
-        events=Count("id"), seats=Sum("seats"), upcoming=Count("id", Q(ends_at__gte=timezone.now()))
-    )
-    totals |= await Registration.objects.filter(event__published=True).aaggregate(
-        registrations=Count("id"), taken=Sum("party")
-    )
-    venues = [
-        venue
-        async for venue in Venue.objects.annotate(
-            number=Count("events", filter=Q(events__published=True))
-        ).order_by("-number", "name")
-    ]
-    months = [
-        row
-        async for row in events.order_by()
-        .annotate(month=TruncMonth("starts_at"))
-        .values("month")
-        .annotate(number=Count("id"))
-        .order_by("month")
-    ]
-    context = {
-        "totals": totals,
-        "venues": venues,
-        "months": months,
-        "most_per_venue": max((venue.number for venue in venues), default=0),
-        "most_per_month": max((row["number"] for row in months), default=0),
-    }
-    return render(request, "events/numbers.html", context)

@@ -52,10 +52,7 @@ def body_limit(get_response: GetResponse) -> GetResponse:
             return HttpResponse("Bad Content-Length", status=400, content_type="text/plain")
         if length <= settings.BODY_MAX_BYTES:
             return None
-        response = render(request, "413.html", {"limit": settings.POSTER_MAX_BYTES}, status=413)
-        # The rest of the body stays unread: the connection cannot be used again.
-        response.headers["Connection"] = "close"
-        return response
+        return render(request, "413.html", {"limit": settings.POSTER_MAX_BYTES}, status=413)
 
     if iscoroutinefunction(get_response):
 
