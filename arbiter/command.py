@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -73,11 +72,17 @@ def find_program(name: str, path: str | None, working_dir: str | None) -> str | 
     """
     if "/" in name:
         place = Path(working_dir or ".") / name
-        return str(place) if os.access(place, os.X_OK) and place.is_file() else None
+        return str(place) if _is_program(place) else None
     for where in (path, os.environ.get("PATH", _DEFAULT_PATH), str(Path(sys.executable).parent)):
-        if where and (found := shutil.which(name, path=where)):
-            return os.path.abspath(found)
+        for directory in (where or "").split(os.pathsep):
+            candidate = Path(directory or ".") / name
+            if where and _is_program(candidate):
+                return str(candidate.absolute())
     return None
+
+
+def _is_program(path: Path) -> bool:
+    return os.access(path, os.X_OK) and path.is_file()
 
 
 def speaks_notify(settings: WatcherSettings) -> bool:

@@ -8,7 +8,6 @@ that is, is for the caller to know.
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import struct
 from collections.abc import Iterator
@@ -35,7 +34,7 @@ class Inbox:
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)
-        self.address = f"@chaussette-{os.getpid()}-{secrets.token_hex(8)}"
+        self.address = f"@chaussette-{os.getpid()}-{os.urandom(8).hex()}"
         self._socket.bind("\0" + self.address[1:])
 
     def fileno(self) -> int:

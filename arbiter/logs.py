@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import logging.config
 import os
 import sys
 from pathlib import Path
@@ -77,6 +76,8 @@ def _syslog(output: str) -> logging.Handler:
 
 
 def _from_file(path: str) -> None:
+    import logging.config  # rarely wanted, and not small
+
     try:
         if path.endswith(".json"):
             logging.config.dictConfig(json.loads(Path(path).read_text("utf-8")))

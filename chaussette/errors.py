@@ -7,7 +7,6 @@ anything of ours.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -82,6 +81,8 @@ class LifecycleBug(AssertionError):
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, or None when nothing comes near."""
+    import difflib  # only when something is wrong
+
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
     return close[0] if close else None
 
