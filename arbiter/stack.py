@@ -26,6 +26,8 @@ from chaussette.control.places import is_public_tcp
 from chaussette.errors import ConfigError
 from chaussette.notify import Notifier
 from chaussette.settings import variables
+from chaussette.settings.arbiter import ArbiterSettings
+from chaussette.settings.declare import declared
 from chaussette.settings.load import StackConfig
 from chaussette.settings.watcher import WatcherSettings
 from chaussette.version import __version__
@@ -33,6 +35,17 @@ from chaussette.version import __version__
 log = logging.getLogger("chaussette.arbiter")
 FLUSH_TIMEOUT = 5.0
 FDS_PER_PROCESS = 4
+_WITHOUT_EFFECT = {
+    "pubsub_endpoint": "events are not published yet",
+    "stats_endpoint": "statistics are not published yet",
+    "statsd": "statistics are not published yet",
+    "multicast_endpoint": "discovery is not offered",
+    "endpoint_owner": "the endpoint belongs to the arbiter's user",
+    "fqdn_prefix": "nothing is published under a name yet",
+    "httpd": "the web console is not there yet",
+    "debug": "there are no plugins yet",
+    "debug_gc": "use gc.set_debug from a debugger",
+}
 
 
 @dataclass(frozen=True)
@@ -67,9 +80,6 @@ def check_system(config: StackConfig) -> None:
                 f"[circus] endpoint {endpoint} is open to other machines, and whoever reaches it can run "
                 "commands: use ipc://, or tcp://127.0.0.1 with `circusctl --ssh`"
             )
-    if config.plugins:
-        names = ", ".join(config.plugins)
-        errors.append(f"[plugin:{names}] plugins are not there yet in version {__version__}")
     if errors:
         raise ConfigError("\n".join(errors))
 
@@ -128,9 +138,25 @@ def _open_endpoint(arbiter: Arbiter, stack: contextlib.ExitStack) -> None:
     log.info("control endpoint at %s", address)
 
 
+def without_effect(config: StackConfig) -> list[str]:
+    """One line for each thing that is configured, and that this version does not do."""
+    lines = [
+        f"[circus] {name} has no effect in version {__version__}: {why}"
+        for name, why in _WITHOUT_EFFECT.items()
+        if getattr(config.arbiter, name) != declared(ArbiterSettings)[name][1]
+    ]
+    lines += [f"[plugin:{name}] is not run: plugins are not there yet" for name in config.plugins]
+    lines += [
+        f"[watcher:{watcher.name}] hooks are not called yet: {', '.join(watcher.hooks)}"
+        for watcher in config.watchers
+        if watcher.hooks
+    ]
+    return lines
+
+
 def _say_start(config: StackConfig, table: SocketTable) -> None:
     log.info("circusd %s, pid %d", __version__, os.getpid())
-    for line in config.warnings:
+    for line in (*config.warnings, *without_effect(config)):
         log.warning("%s", line)
     for one in table.all():
         log.info("socket %s at %s (fd %d)", one.name, _as_url(one), one.fd)

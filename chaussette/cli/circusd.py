@@ -66,10 +66,10 @@ def _load(path: str, namespace: argparse.Namespace) -> StackConfig:
 
 
 def _check(config: StackConfig) -> int:
-    from chaussette.arbiter.stack import check_system
+    from chaussette.arbiter.stack import check_system, without_effect
 
     check_system(config)
-    for line in config.warnings:
+    for line in (*config.warnings, *without_effect(config)):
         print(f"circusd: {line}", file=sys.stderr)  # noqa: T201
     sockets, watchers = len(config.sockets), len(config.watchers)
     return _say(f"{config.files[0]}: ok ({sockets} sockets, {watchers} watchers)")
