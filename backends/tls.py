@@ -9,14 +9,19 @@ from chaussette.errors import ConfigError
 from chaussette.settings.server import ServerSettings
 
 
-def server_context(settings: ServerSettings, alpn: Iterable[str]) -> ssl.SSLContext | None:
+def server_context(
+    settings: ServerSettings,
+    alpn: Iterable[str] = ("http/1.1",),
+    kind: type[ssl.SSLContext] = ssl.SSLContext,
+) -> ssl.SSLContext | None:
     """The context for --certfile and --keyfile, or None without them.
 
-    Raises ConfigError that names the file that is no good.
+    `kind` is the class of a library that brings its own. Raises ConfigError
+    that names the file that is no good.
     """
     if settings.certfile is None:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context = kind(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(settings.certfile, settings.keyfile)
     except (OSError, ssl.SSLError) as error:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 
+# As they are now: what eventlet puts into their place later would wait.
+from os import read, write
+
 
 class Waker:
     """A pipe; its reading end goes into the loop's selector. The owner closes it."""
@@ -23,12 +26,12 @@ class Waker:
     def wake(self) -> None:
         """Ends the wait. A pipe that is full says so already."""
         with contextlib.suppress(BlockingIOError):
-            os.write(self._write, b"\0")
+            write(self._write, b"\0")
 
     def clear(self) -> None:
         """Takes the bytes out, so that the next wait blocks."""
         with contextlib.suppress(BlockingIOError):
-            while os.read(self._read, 4096):
+            while read(self._read, 4096):
                 pass
 
     def close(self) -> None:
