@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from chaussette.arbiter.lifecycle import as_mermaid
 from chaussette.settings.reference import reference
 
 ROOT = Path(__file__).parents[2]
@@ -12,3 +13,9 @@ def test_settings_reference_is_current() -> None:
     assert page == reference(), (
         "stale: run `python -m chaussette.settings.reference > docs/settings.md`"
     )
+
+
+def test_lifecycle_diagram_is_current() -> None:
+    page = (ROOT / "docs" / "design.md").read_text("utf-8")
+    diagram = page.split("<!-- lifecycle -->\n")[1].split("<!-- /lifecycle -->")[0]
+    assert diagram == f"```mermaid\n{as_mermaid()}\n```\n"
