@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 SOURCES := setup.cfg pyproject.toml $(wildcard setup.py) $(shell find -H backends -name '*.[ch]')
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help serve check-port system test lint docs clean clean-all
+.PHONY: help serve check-port system test lint ruff-check ruff-format mypy imports docs clean clean-all
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-10s%s\n", $$1, $$2}' Makefile
@@ -90,17 +90,26 @@ system:
 	echo "NOTE: not installed: $${missing[*]}. The tests that need nginx or bjoern are skipped;"; \
 	echo "      with root: apt-get install $${missing[*]}"
 
-lint: $(VENV)/.stamp-test  ## ruff, mypy and the layers of the imports
+lint: ruff-check ruff-format mypy imports  ## ruff, mypy and the layers of the imports
+
+ruff-check: $(VENV)/.stamp-test
 	@$(BIN)/ruff check .
+ruff-format: $(VENV)/.stamp-test
 	@$(BIN)/ruff format --check .
+mypy: $(VENV)/.stamp-test
 	@$(BIN)/mypy
+imports: $(VENV)/.stamp-test
 	@$(BIN)/lint-imports
 
-# The report comes before the verdict: what pytest found decides.
-test: system lint  ## all checks and tests, with coverage
+# Everything is run whatever fails before it, and the verdict comes last.
+test: system $(VENV)/.stamp-test  ## all checks and tests, with coverage
 	@rm -f .coverage .coverage.*
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/coverage run -m pytest $(PYTEST_ARGS); status=$$?; \
-		$(BIN)/coverage combine --quiet; $(BIN)/coverage report; exit $$status
+	@$(MAKE) --no-print-directory --keep-going lint; lint=$$?; \
+		PATH="$(abspath $(BIN)):$$PATH" $(BIN)/coverage run -m pytest $(PYTEST_ARGS); tests=$$?; \
+		$(BIN)/coverage combine --quiet; $(BIN)/coverage report; \
+		[ $$lint -eq 0 ] || echo "make lint failed: see above."; \
+		[ $$tests -eq 0 ] || echo "pytest failed: see above."; \
+		exit $$((lint || tests))
 
 docs: $(VENV)/.stamp-docs  ## build the documentation into site/
 	@$(BIN)/mkdocs build --strict

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,27 @@ def test_the_site_runs_on_other_backends_and_on_a_socket_of_systemd(
             assert browser.submit("/jobs/", {"month": "2026-01"}).status == 302
             stack.wait_line(r"digest \d+ done")
             browser.close()
+
+
+def test_the_last_seats_are_given_away_once_though_two_workers_give(stack: Stack) -> None:
+    event = stack.browser().get("/?q=Soldering").find(r'href="(/events/soldering[\w-]+)/"') + "/"
+    free = int(stack.browser().get(event).find(r'id="free">(\d+) of'))
+    seats = min(free, 6)
+    if free > seats:
+        fields = {"name": "Group", "party": 6}
+        for number in range((free - seats) // 6):
+            stack.browser().submit(event, {**fields, "email": f"group{number}@example.org"})
+        seats += (free - seats) % 6
+    statuses: list[int] = []
+
+    def visit(number: int) -> None:
+        given = {"name": "One", "email": f"one{number}@example.org", "party": 1}
+        statuses.append(stack.browser().submit(event, given).status)
+
+    visitors = [threading.Thread(target=visit, args=(number,)) for number in range(seats + 4)]
+    for one in visitors:
+        one.start()
+    for one in visitors:
+        one.join(60)
+    assert sorted(statuses) == [302] * seats + [422] * 4
+    assert 'id="free">full' in stack.browser().get(event).text
