@@ -141,11 +141,11 @@ class AsyncioBackend(abc.ABC):
     """Seconds between two calls of `on_tick` at most."""
     alpn: tuple[str, ...] = ("http/1.1",)
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, shared: bool = False) -> None:
         self.task = task
         self.settings = task.settings
         self.drain = Drain(task.settings.graceful_timeout)
-        self.meter = Meter(task, self.stop)
+        self.meter = Meter(task, self.stop, shared)
         self.tls = server_context(task.settings, self.alpn)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None
@@ -195,6 +195,10 @@ class AsyncioBackend(abc.ABC):
     def on_tick(self) -> None:  # noqa: B027 - nothing to do is an answer
         """Called at least every `tick` seconds while there are connections."""
 
+    def beat(self) -> None:
+        """A sign of life; the application runs in this loop unless a subclass says otherwise."""
+        self.meter.beat()
+
     def is_busy(self) -> bool:
         """Whether there is work beside open connections."""
         return False
@@ -209,7 +213,7 @@ class AsyncioBackend(abc.ABC):
         ready()
         tick = min(self.tick, heartbeat_period(self.settings) / 2)
         while not self.drain.began:
-            self.meter.beat()
+            self.beat()
             self.on_tick()
             await self._wait(tick)
         acceptor.stop()
@@ -217,7 +221,7 @@ class AsyncioBackend(abc.ABC):
 
     async def _finish(self, acceptor: Acceptor) -> None:
         while (acceptor.open or self.is_busy()) and not self.drain.is_over():
-            self.meter.beat()
+            self.beat()
             self.on_tick()
             if self.drain.idle_is_over():
                 self.close_idle()
@@ -235,7 +239,11 @@ class AsyncioBackend(abc.ABC):
         self._wake.clear()
 
     def _take(self, connection: Connection) -> None:
-        job = asyncio.get_running_loop().create_task(self._guard(self.take(connection), connection))
+        self.background(self._guard(self.take(connection), connection))
+
+    def background(self, job_to_do: Coroutine[Any, Any, None]) -> None:
+        """Runs something beside the loop; asyncio itself keeps no reference to it."""
+        job = asyncio.get_running_loop().create_task(job_to_do)
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
 

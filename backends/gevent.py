@@ -188,8 +188,9 @@ def _handler_class(backend: GeventBackend, base: Any) -> Any:
                 self.response_use_chunked = False
             if backend.is_leaving():
                 self.close_connection = True
-                kept = [each for each in self.response_headers if each[0].lower() != b"connection"]
-                self.response_headers = [*kept, (b"Connection", b"close")]
+                headers: list[tuple[bytes, bytes]] = self.response_headers
+                headers[:] = [each for each in headers if each[0].lower() != b"connection"]
+                headers.append((b"Connection", b"close"))
 
         def _write(self, data: bytes) -> None:
             if self.command != "HEAD":

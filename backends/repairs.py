@@ -151,16 +151,17 @@ def name_server(app: WsgiApp, listener: socket.socket) -> WsgiApp:
     return named
 
 
-class Date:
-    """A Date header that is made once per second."""
+def add_date(app: WsgiApp) -> WsgiApp:
+    """The application for a server that sends no Date, made once per second."""
+    second, text = 0, ""
 
-    def __init__(self) -> None:
-        self._second = 0
-        self._text = ""
-
-    def __call__(self) -> str:
-        """The text of now."""
+    def date(headers: Headers) -> Headers:
+        nonlocal second, text
+        if has_header(headers, "date"):
+            return []
         now = int(time.time())
-        if now != self._second:
-            self._second, self._text = now, formatdate(now, usegmt=True)
-        return self._text
+        if now != second:
+            second, text = now, formatdate(now, usegmt=True)
+        return [("Date", text)]
+
+    return add_headers(app, date)

@@ -273,3 +273,13 @@ async def asgi_that_does_not_start(scope: dict[str, Any], receive: Any, send: An
     assert scope["type"] == "lifespan"
     await receive()
     await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+
+async def asgi_below_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """The ASGI application, mounted at /app."""
+    if scope["type"] == "http":
+        assert scope["path"].startswith("/app/")
+        show = _show(dict(scope))
+        await _reply(send, json.dumps(show).encode())
+    else:
+        await asgi(scope, receive, send)

@@ -50,7 +50,9 @@ class Gate:
         arrived, _ = self._socket.accept()
         self._held.append(arrived)
         arrived.settimeout(WAIT)
-        assert arrived.makefile("rb").readline().decode().rstrip("\n") == name
+        with arrived.makefile("rb") as stream:
+            said = stream.readline().decode().rstrip("\n")
+        assert said == name
         return arrived
 
     def is_quiet(self) -> bool:

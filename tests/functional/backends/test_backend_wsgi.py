@@ -239,7 +239,7 @@ def test_chunked_upload(server: Server) -> None:
     with server.connect() as wire:
         wire.send(b"POST /digest HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
         wire.send(b"5\r\nhello\r\n")
-        wire.send(b"6;x=y\r\n world\r\n0\r\n\r\n")
+        wire.send(b"6\r\n world\r\n0\r\n\r\n")
         assert wire.read().body == digest(b"hello world")
 
 
