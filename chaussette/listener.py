@@ -331,7 +331,7 @@ def _bind_tcp(address: Tcp, settings: ServerSettings) -> socket.socket:
 
 
 def _resolve(address: Tcp, family: int | None) -> tuple[int, tuple[object, ...]]:
-    """The first IPv4 address of a host, or else its first; clients expect 127.0.0.1 of localhost."""
+    """The first IPv4 address of a host, or else its first; clients try 127.0.0.1 for localhost."""
     if not address.host:
         return (family or socket.AF_INET, ("::" if family == socket.AF_INET6 else "", address.port))
     found = socket.getaddrinfo(

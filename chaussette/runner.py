@@ -142,8 +142,9 @@ class Runner:
             return
         self._enter(Phase.SERVING)
         _tell_the_reloader()
-        self._notifier.ready()
         workerlog.LOGGER.info(self._serving())
+        if self._phase is Phase.SERVING:  # and not drained by a signal since
+            self._notifier.ready()
 
     def _serving(self) -> str:
         tls = self._settings.certfile is not None

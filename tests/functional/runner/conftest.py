@@ -105,7 +105,12 @@ class Worker:
         return before + text
 
     def wait_exit(self) -> int:
-        return self.process.wait(BOUND)
+        pidfd = os.pidfd_open(self.process.pid)
+        try:
+            assert select.select([pidfd], [], [], BOUND)[0], f"runs still:\n{self.everything()}"
+        finally:
+            os.close(pidfd)
+        return self.process.wait()
 
     def everything(self) -> str:
         """What it said in all; ends it if it still runs."""
