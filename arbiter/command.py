@@ -38,30 +38,49 @@ class Command:
     working_dir: str | None
 
 
-def build_command(
-    settings: WatcherSettings, wid: int, sockets: Mapping[str, int], extra_env: Mapping[str, str]
-) -> Command:
-    """The command of one process.
+class Recipe:
+    """How the processes of one generation are started: what they share, found out once."""
 
-    `sockets` are the descriptors by name; `extra_env` is added last. Raises
-    SpawnError when the program is not found.
-    """
-    values = _values(settings, wid, sockets)
-    env = {**_environment(settings, values), **extra_env}
-    working_dir = settings.working_dir and variables.expand(settings.working_dir, values)
-    argv = _words(settings, values)
-    wanted = settings.executable or argv[0]
-    program = find_program(wanted, env.get("PATH"), working_dir)
-    if program is None:
-        raise SpawnError(
-            f"no program {wanted!r} on PATH ({env.get('PATH') or os.environ.get('PATH', '')})"
-        )
-    return Command(program, tuple(argv), env, working_dir)
+    def __init__(self, settings: WatcherSettings) -> None:
+        self.settings = settings
+        self._values = {
+            **variables.watcher_values(settings),
+            **variables.environment_values({**os.environ, **settings.env}),
+        }
+        self._env = _base_environment(settings)
+        self._programs: dict[tuple[str, str | None, str | None], str | None] = {}
 
+    def values(self, wid: int, sockets: Mapping[str, int] | None = None) -> dict[str, str]:
+        """What texts of the process `wid` may name; `sockets` are descriptors by name."""
+        passed = {f"sockets.{name}": str(fd) for name, fd in (sockets or {}).items()}
+        return {**self._values, **passed, "wid": str(wid)}
 
-def stream_values(settings: WatcherSettings, wid: int) -> dict[str, str]:
-    """What stream files may name, such as $(circus.wid)."""
-    return _values(settings, wid, {})
+    def command(
+        self, wid: int, sockets: Mapping[str, int], extra_env: Mapping[str, str]
+    ) -> Command:
+        """The command of one process; `extra_env` is added last.
+
+        Raises SpawnError when the program is not found.
+        """
+        settings = self.settings
+        values = self.values(wid, sockets)
+        env = dict(self._env)
+        env.update({name: variables.expand(value, values) for name, value in settings.env.items()})
+        _add_paths(env, settings)
+        env.update(extra_env)
+        working_dir = settings.working_dir and variables.expand(settings.working_dir, values)
+        argv = _words(settings, values)
+        program = self._program(settings.executable or argv[0], env.get("PATH"), working_dir)
+        return Command(program, tuple(argv), env, working_dir)
+
+    def _program(self, wanted: str, path: str | None, working_dir: str | None) -> str:
+        key = (wanted, path, working_dir)
+        program = self._programs.get(key) or find_program(*key)
+        if program is None:
+            looked = path or os.environ.get("PATH", "")
+            raise SpawnError(f"no program {wanted!r} on PATH ({looked})")
+        self._programs[key] = program
+        return program
 
 
 def find_program(name: str, path: str | None, working_dir: str | None) -> str | None:
@@ -102,14 +121,6 @@ def speaks_notify(settings: WatcherSettings) -> bool:
     return at == 0 or names[at - 1] == "-m" or names[at - 1].startswith(("python", "exec", "env"))
 
 
-def _values(settings: WatcherSettings, wid: int, sockets: Mapping[str, int]) -> dict[str, str]:
-    values = variables.watcher_values(settings)
-    values.update(variables.environment_values({**os.environ, **settings.env}))
-    values.update({f"sockets.{name}": str(fd) for name, fd in sockets.items()})
-    values["wid"] = str(wid)
-    return values
-
-
 def _words(settings: WatcherSettings, values: Mapping[str, str]) -> list[str]:
     if settings.argv:
         return [variables.expand(word, values) for word in settings.argv]
@@ -126,16 +137,18 @@ def _words(settings: WatcherSettings, values: Mapping[str, str]) -> list[str]:
     return words
 
 
-def _environment(settings: WatcherSettings, values: Mapping[str, str]) -> dict[str, str]:
+def _base_environment(settings: WatcherSettings) -> dict[str, str]:
     env = dict(os.environ) if settings.copy_env else {}
     for name in (*_ARBITERS_OWN, scoreboard.ENVIRONMENT, notify.ARBITER_PID):
         env.pop(name, None)
-    env.update({name: variables.expand(value, values) for name, value in settings.env.items()})
+    return env
+
+
+def _add_paths(env: dict[str, str], settings: WatcherSettings) -> None:
     if settings.copy_path:
         _prepend(env, "PYTHONPATH", os.pathsep.join(entry for entry in sys.path if entry))
     if settings.virtualenv:
         _use_virtualenv(env, settings.virtualenv, settings.virtualenv_py_ver)
-    return env
 
 
 def _use_virtualenv(env: dict[str, str], root: str, version: str | None) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chaussette import notify, scoreboard
-from chaussette.arbiter.command import build_command, speaks_notify, stream_values
+from chaussette.arbiter.command import Recipe, speaks_notify
 from chaussette.arbiter.loop import Loop
 from chaussette.arbiter.outlet import Outlet
 from chaussette.arbiter.process import Process
@@ -52,6 +52,7 @@ class ProcessFactory:
         self._address = address
         self._scoreboard = Scoreboard.create(SLOTS)
         self._taken: dict[int, int] = {}
+        self._recipes: dict[str, Recipe] = {}
         self._outlets: dict[int, list[Outlet]] = {}
 
     def start(self, settings: WatcherSettings, wid: int, generation: int) -> Process:
@@ -97,8 +98,9 @@ class ProcessFactory:
     ) -> Process:
         self._give_sockets(settings, given)
         self._give_links(settings, given)
-        command = build_command(settings, wid, given.sockets, given.env)
-        sinks = self._sinks(settings, wid)
+        recipe = self._recipe(settings)
+        command = recipe.command(wid, given.sockets, given.env)
+        sinks = self._sinks(settings, recipe.values(wid))
         ends = {name: self._open_pipe(given) for name in sinks}
         started = self._loop.clock()
         try:
@@ -156,9 +158,15 @@ class ProcessFactory:
         taken = set(self._taken.values())
         return (index for index in range(SLOTS) if index not in taken)
 
-    def _sinks(self, settings: WatcherSettings, wid: int) -> dict[str, Sink]:
+    def _recipe(self, settings: WatcherSettings) -> Recipe:
+        """The recipe of a watcher, made anew for each generation of its settings."""
+        recipe = self._recipes.get(settings.name)
+        if recipe is None or recipe.settings is not settings:
+            recipe = self._recipes[settings.name] = Recipe(settings)
+        return recipe
+
+    def _sinks(self, settings: WatcherSettings, values: Mapping[str, str]) -> dict[str, Sink]:
         sinks: dict[str, Sink] = {}
-        values = stream_values(settings, wid)
         if not settings.close_child_stdout:
             sinks["stdout"] = self._sink(settings.stdout_stream, "stdout", values)
         if not settings.close_child_stderr:

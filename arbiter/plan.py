@@ -67,8 +67,8 @@ def plan(fleet: FleetView) -> Plan:
     """The next orders for one watcher."""
     alive = [one for one in fleet.processes if one.state in (State.STARTING, State.READY)]
     ending = len(fleet.processes) - len(alive)
-    current = [one for one in alive if one.generation == fleet.generation and not one.retiring]
-    old = [one for one in alive if one not in current]
+    current = [one for one in alive if _is_current(one, fleet)]
+    old = [one for one in alive if not _is_current(one, fleet)]
     ready = sum(one.state is State.READY for one in current)
     missing = max(0, fleet.wanted - len(current))
     stop = _oldest(current, len(current) - fleet.wanted)
@@ -79,6 +79,10 @@ def plan(fleet: FleetView) -> Plan:
         stop=tuple(stop),
         settled=ready == fleet.wanted == len(current) and not old and not ending,
     )
+
+
+def _is_current(process: ProcessView, fleet: FleetView) -> bool:
+    return process.generation == fleet.generation and not process.retiring
 
 
 def _old_to_keep(fleet: FleetView, old: int, ready: int) -> int:

@@ -28,7 +28,7 @@ class RuntimeDir:
         path = str(self.path / name)
         if is_ipc_too_long(path):
             raise ConfigError(
-                f"runtime_dir {str(self.path)!r} is too long for a unix socket: choose a shorter one"
+                f"runtime_dir {str(self.path)!r} is too long for a unix socket: choose another"
             )
         return f"ipc://{path}"
 
@@ -63,7 +63,8 @@ class RuntimeDir:
             pid = os.read(fd, 32).decode("ascii", "replace").strip()
             os.close(fd)
             raise AlreadyRunning(
-                f"another arbiter (pid {pid or 'unknown'}) holds {self.path}; stop it, or set runtime_dir"
+                f"another arbiter (pid {pid or 'unknown'}) holds {self.path}; "
+                "stop it, or set runtime_dir"
             ) from None
         os.ftruncate(fd, 0)
         os.write(fd, f"{os.getpid()}\n".encode())

@@ -19,7 +19,7 @@ from chaussette.arbiter.loop import Loop
 from chaussette.arbiter.pidfile import Pidfile
 from chaussette.arbiter.runtime import RuntimeDir
 from chaussette.arbiter.sockets import ListeningSocket, SocketTable, sockets_from_systemd
-from chaussette.arbiter.spawn import OpenFiles
+from chaussette.arbiter.spawn import OpenFiles, seal_descriptors
 from chaussette.arbiter.streams import StreamTable, Writer, make_sink
 from chaussette.arbiter.users import look_up
 from chaussette.control.places import is_public_tcp
@@ -77,8 +77,8 @@ def check_system(config: StackConfig) -> None:
     for endpoint in (config.arbiter.endpoint, config.arbiter.pubsub_endpoint):
         if endpoint is not None and is_public_tcp(endpoint):
             errors.append(
-                f"[circus] endpoint {endpoint} is open to other machines, and whoever reaches it can run "
-                "commands: use ipc://, or tcp://127.0.0.1 with `circusctl --ssh`"
+                f"[circus] endpoint {endpoint} is open to other machines, and whoever reaches it "
+                "can run commands: use ipc://, or tcp://127.0.0.1 behind an ssh tunnel"
             )
     if errors:
         raise ConfigError("\n".join(errors))
@@ -91,6 +91,7 @@ def run_stack(config: StackConfig, surroundings: Surroundings | None = None) -> 
     """
     surroundings = surroundings or Surroundings()
     check_system(config)
+    seal_descriptors()
     with contextlib.ExitStack() as stack:
         table = SocketTable()
         passed = {**sockets_from_systemd(os.environ, os.getpid()), **surroundings.passed}

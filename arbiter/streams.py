@@ -238,7 +238,8 @@ def make_sink(options: Mapping[str, str], channel: str) -> Sink:
     if kind.rpartition(".")[2] != "FileStream":
         known = ("FileStream", "StdoutStream")
         raise ConfigError(
-            f"{channel}_stream.class = {kind!r}: expected one of {', '.join(known)}{did_you_mean(kind, known)}"
+            f"{channel}_stream.class = {kind!r}: expected one of {', '.join(known)}"
+            + did_you_mean(kind, known)
         )
     if "filename" not in options:
         raise ConfigError(f"{channel}_stream: a FileStream needs {channel}_stream.filename")
