@@ -1,0 +1,1 @@
+"""Measurements of Chaussette beside its peers; see README.md."""
