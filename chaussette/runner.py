@@ -143,8 +143,11 @@ class Runner:
         self._enter(Phase.SERVING)
         _tell_the_reloader()
         workerlog.LOGGER.info(self._serving())
-        if self._phase is Phase.SERVING:  # and not drained by a signal since
+        if not self._drains():  # a signal may have come since
             self._notifier.ready()
+
+    def _drains(self) -> bool:
+        return self._phase is Phase.DRAINING
 
     def _serving(self) -> str:
         tls = self._settings.certfile is not None

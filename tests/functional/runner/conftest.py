@@ -5,6 +5,7 @@ Nothing here naps: every wait is for a descriptor and has a bound.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import select
@@ -60,6 +61,7 @@ class Worker:
         self.process = subprocess.Popen(
             [sys.executable, *command],
             cwd=cwd,
+            start_new_session=True,
             pass_fds=fds,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
@@ -126,7 +128,8 @@ class Worker:
         return self.wait_exit()
 
     def close(self) -> None:
-        self.process.kill()
+        with contextlib.suppress(ProcessLookupError):  # its group: a reloader has a child
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(BOUND)
         assert self.process.stderr is not None
         self.process.stderr.close()
