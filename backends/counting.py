@@ -81,6 +81,10 @@ class Meter:
             self._in_flight -= 1
             self._moved = True
 
+    def is_busy(self) -> bool:
+        """Whether a request is under way."""
+        return self._in_flight > 0
+
     def move(self) -> None:
         """A request under way came further: a sign of life of its thread."""
         self._moved = True
