@@ -49,6 +49,7 @@ class Act(enum.Enum):
     """Count it among those that serve."""
     TERM = "stop signal"
     ABORT = "stacks, then SIGABRT"
+    GIVE_UP = "count a failed start, stacks, then SIGABRT"
     KILL = "SIGKILL"
     LET_GO = "wait for its end"
     FAILED = "count a failed start"
@@ -59,10 +60,10 @@ class Act(enum.Enum):
 _S, _E, _A = State, Event, Act
 TABLE: dict[tuple[State, Event], tuple[State, Act]] = {
     (_S.STARTING, _E.CAME_UP): (_S.READY, _A.WELCOME),
-    (_S.STARTING, _E.LEAVING): (_S.STOPPING, _A.LET_GO),
+    (_S.STARTING, _E.LEAVING): (_S.STARTING, _A.NOTHING),
     (_S.STARTING, _E.STOP_ASKED): (_S.STOPPING, _A.TERM),
     (_S.STARTING, _E.KILL_ASKED): (_S.STOPPING, _A.KILL),
-    (_S.STARTING, _E.DEADLINE): (_S.STOPPING, _A.ABORT),
+    (_S.STARTING, _E.DEADLINE): (_S.STOPPING, _A.GIVE_UP),
     (_S.STARTING, _E.EXITED): (_S.GONE, _A.FAILED),
     (_S.READY, _E.CAME_UP): (_S.READY, _A.NOTHING),
     (_S.READY, _E.LEAVING): (_S.STOPPING, _A.LET_GO),
