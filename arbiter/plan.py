@@ -88,8 +88,11 @@ def _is_current(process: ProcessView, fleet: FleetView) -> bool:
 def _old_to_keep(fleet: FleetView, old: int, ready: int) -> int:
     if fleet.style is Style.STOP_FIRST or fleet.wanted == 0:
         return 0
-    if fleet.surge is None or fleet.surge >= fleet.wanted:
+    if fleet.surge is None:
         return old if ready < fleet.wanted else 0
+    if fleet.surge >= fleet.wanted:
+        # No more than are wanted, or there might be no room for a new one.
+        return fleet.wanted if ready < fleet.wanted else 0
     return max(0, fleet.wanted - ready)
 
 
@@ -99,7 +102,7 @@ def _room(fleet: FleetView, current: int, old: int, ending: int) -> int:
         return 0 if old or ending else fleet.wanted
     if fleet.surge is None:
         return fleet.wanted
-    return max(0, fleet.wanted + max(1, fleet.surge) - current - old)
+    return max(0, fleet.wanted + max(1, fleet.surge) - current - old - ending)
 
 
 def _oldest(processes: list[ProcessView], count: int) -> list[int]:
