@@ -4,7 +4,8 @@ Pure: the clock's readings are arguments. Two things are told apart. A *failed
 start* (it ended before it came up) is tried again after a growing pause, and
 given up after `max_retry` in a row. A *death* of a process that was up is
 repaired at once, as long as there are not more of them than a healthy service
-can explain; past that, the pause grows too.
+can explain; past that, the pause grows too. The first failed start is tried again
+at once, too: whoever is killed young need not be the cause of it.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class RestartPolicy:
             return
         self._last_failure = now
         self.failures += 1
-        self.not_before = now + pause(self.failures)
+        self.not_before = now + (pause(self.failures - 1) if self.failures > 1 else 0.0)
         self.parked = 0 <= max_retry < self.failures
 
     def came_up(self) -> None:
