@@ -136,7 +136,6 @@ class ProcessFactory:
             given.stdin = stdin.fd if stdin is not None else subprocess.DEVNULL
         if not settings.use_sockets:
             return
-        given.env.update(listen_environment(chosen))
         for one in chosen:
             fd = one.fd
             if one.settings.so_reuseport:
@@ -144,6 +143,7 @@ class ProcessFactory:
                 given.to_close.append(fd)
             given.sockets[one.name] = fd
             given.inherited.append(fd)
+        given.env.update(listen_environment(given.sockets))
 
     def _give_links(self, settings: WatcherSettings, given: _Given) -> None:
         """What connects a process to the arbiter: notify socket and scoreboard."""

@@ -131,21 +131,18 @@ class SocketTable:
         return one
 
 
-def listen_environment(sockets: Sequence[ListeningSocket]) -> dict[str, str]:
+def listen_environment(given: Mapping[str, int]) -> dict[str, str]:
     """LISTEN_FDS and LISTEN_FDNAMES, where the descriptors are 3, 4, 5 …
 
-    LISTEN_PID cannot be known before the process exists; see `listen_pid`.
+    `given` are descriptors by name, as the process gets them. LISTEN_PID cannot
+    be known before the process exists; see `listen_pid`.
     """
-    if [one.fd for one in sockets] != list(range(FIRST_FD, FIRST_FD + len(sockets))):
+    by_fd = sorted(given.items(), key=lambda item: item[1])
+    if not by_fd or [fd for _, fd in by_fd] != list(range(FIRST_FD, FIRST_FD + len(by_fd))):
         return {}
-    return (
-        {
-            "LISTEN_FDS": str(len(sockets)),
-            "LISTEN_FDNAMES": ":".join(one.name for one in sockets),
-        }
-        if sockets
-        else {}
-    )
+    # A colon is what separates names (sd_listen_fds_with_names(3)).
+    names = ":".join(name.replace(":", "_") for name, _ in by_fd)
+    return {"LISTEN_FDS": str(len(by_fd)), "LISTEN_FDNAMES": names}
 
 
 def sockets_from_systemd(environ: Mapping[str, str], pid: int) -> dict[str, socket.socket]:
