@@ -178,7 +178,7 @@ class Arbiter:
             log.critical(
                 "%s cannot be kept running, and it is critical: the arbiter ends", watcher.name
             )
-            self.stop(exit_code=3)
+            self.stop(exit_code=max(watcher.exit_code, 0) or 3)
 
     # -- events -----------------------------------------------------------------
 

@@ -80,6 +80,7 @@ class Watcher:
         self.wish = Wish(count=settings.numprocesses)
         self.restarts = RestartPolicy()
         self.failure = ""
+        self.exit_code = 0
         self._processes: dict[int, Process] = {}
         self._loop = loop
         self._owner = owner
@@ -247,9 +248,12 @@ class Watcher:
             case Act.LET_GO:
                 self._deadline(process, settings.graceful_timeout)
             case Act.ABORT:
-                log.error("%s: process %d is given up", self.name, process.pid)
-                process.abort()
-                self._deadline(process, ABORT_GRACE)
+                self._abort(process)
+            case Act.GIVE_UP:
+                self._abort(process)
+                self._failed(
+                    process, f"process {process.pid} was not ready in {settings.boot_timeout:g}s"
+                )
             case Act.KILL:
                 log.warning("%s: killing process %d", self.name, process.pid)
                 process.kill()
@@ -272,7 +276,14 @@ class Watcher:
         process.retiring = True
         self.replan()
 
+    def _abort(self, process: Process) -> None:
+        log.error("%s: process %d is given up", self.name, process.pid)
+        process.abort()
+        self._deadline(process, ABORT_GRACE)
+
     def _deadline(self, process: Process, delay: float) -> None:
+        if process.timer is not None:
+            process.timer.cancel()
         process.timer = self._loop.after(delay, lambda: self.feed(process, Event.DEADLINE))
 
     def _gone(self, process: Process, act: Act, ending: Ending) -> None:
@@ -287,16 +298,13 @@ class Watcher:
         log.log(level, "%s: process %d has ended: %s", self.name, process.pid, ending)
         if act is Act.STOPPED:
             return
-        if not process.settings.respawn and act is Act.DIED:
+        if not process.settings.respawn:
             self._one_less()
         elif act is Act.DIED:
             self.restarts.died(now, self.wish.count)
         else:
-            self._failed(
-                process.generation,
-                process.started,
-                f"process {process.pid} ended before it was ready: {ending}",
-            )
+            self.exit_code = ending.code
+            self._failed(process, f"process {process.pid} ended before it was ready: {ending}")
 
     def _one_less(self) -> None:
         """A process that is not to be replaced has ended."""
@@ -305,7 +313,10 @@ class Watcher:
             self.wish.count = self.settings.numprocesses
             self.stop()
 
-    def _failed(self, generation: int, started: float, reason: str) -> None:
+    def _failed(self, process: Process, reason: str) -> None:
+        self._failed_start(process.generation, process.started, reason)
+
+    def _failed_start(self, generation: int, started: float, reason: str) -> None:
         """A start has failed: back to the generation that serves, or try later."""
         if (
             generation == self.wish.generation
@@ -314,7 +325,7 @@ class Watcher:
         ):
             self._fall_back(reason)
             return
-        self.restarts.failed_start(started, self._loop.clock(), self.settings.max_retry)
+        self.restarts.failed_start(started, self._loop.clock(), self._max_retry())
         self.failure = reason
         if self.restarts.parked:
             log.error(
@@ -327,6 +338,11 @@ class Watcher:
             self._owner.publish(self.name, "parked", {"reason": reason})
             self._answer(Outcome(False, reason))
             self._owner.watcher_failed(self)
+
+    def _max_retry(self) -> int:
+        """What is critical is not given up as long as a part of it serves."""
+        serves = any(one.state is State.READY for one in self._processes.values())
+        return -1 if self.settings.critical and serves else self.settings.max_retry
 
     def _old_alive(self) -> bool:
         alive = (State.STARTING, State.READY)
@@ -359,6 +375,8 @@ class Watcher:
         self._start_some(todo.start, now)
         if todo.settled:
             self._settled()
+        elif self.restarts.parked and not todo.stop:
+            self._answer(Outcome(False, self.failure))
         elif not todo.start and not self._may_start(now):
             self._try_later()
 
@@ -377,11 +395,11 @@ class Watcher:
         return self.wish.running and not self.restarts.parked and now >= earliest
 
     def _try_later(self) -> None:
-        earliest = max(self.restarts.not_before, self._next_start)
-        if not self.wish.running or self.restarts.parked or earliest <= self._loop.clock():
+        if not self.wish.running:
             return
         if self._retry is not None:
             self._retry.cancel()
+        earliest = max(self.restarts.not_before, self._next_start)
         self._retry = self._loop.at(earliest, self.replan)
 
     def _start_some(self, count: int, now: float) -> None:
@@ -392,7 +410,7 @@ class Watcher:
                 process = self._owner.start_process(self.settings, wid, self.wish.generation)
             except SpawnError as error:
                 log.error("%s: cannot start: %s", self.name, error)
-                self._failed(self.wish.generation, now, str(error))
+                self._failed_start(self.wish.generation, now, str(error))
                 self.replan()
                 return
             self._started(process)
