@@ -8,12 +8,10 @@ import os
 import sys
 from pathlib import Path
 
-from chaussette.arbiter.streams import FileStream, Sink, StdoutStream, StreamTable
+from chaussette import logformat
+from chaussette.arbiter.streams import Sink, StdoutStream, StreamTable
 from chaussette.errors import ConfigError
 from chaussette.settings.arbiter import ArbiterSettings
-
-FORMAT = "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
-DATE_FORMAT = "[%Y-%m-%d %H:%M:%S %z]"
 
 
 class QueuedHandler(logging.Handler):
@@ -23,7 +21,7 @@ class QueuedHandler(logging.Handler):
         super().__init__()
         self._streams = streams
         self._sink = sink
-        self.setFormatter(logging.Formatter(FORMAT, DATE_FORMAT))
+        self.setFormatter(logformat.formatter())
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queues one record."""
@@ -85,6 +83,3 @@ def _from_file(path: str) -> None:
             logging.config.fileConfig(path, disable_existing_loggers=False)
     except (OSError, ValueError, KeyError, AttributeError, TypeError, ImportError) as error:
         raise ConfigError(f"loggerconfig {path!r}: {error}") from None
-
-
-__all__ = ["FORMAT", "FileStream", "QueuedHandler", "set_up_logging"]

@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 import os
 
+from chaussette import logformat
 from chaussette.errors import ConfigError
 
 LOGGER = logging.getLogger("chaussette")
-FORMAT = "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
 _STANDARD_ERROR = 2
 
 
@@ -26,7 +26,7 @@ class LineHandler(logging.Handler):
         self.path = "" if path == "-" else path
         self.fd = _open(self.path) if self.path else _STANDARD_ERROR
         self.dropped = 0
-        self.setFormatter(logging.Formatter(FORMAT))
+        self.setFormatter(logformat.formatter())
 
     def createLock(self) -> None:
         """None: see the module's docstring."""
