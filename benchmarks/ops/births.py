@@ -68,7 +68,9 @@ def build_ticker(folder: Path) -> Path:
     """Compiles ticker.c. Raises FileNotFoundError without a C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        raise FileNotFoundError("a C compiler (cc) is needed for the process that reports its birth")
+        raise FileNotFoundError(
+            "a C compiler (cc) is needed for the process that reports its birth"
+        )
     program = folder / "ticker"
     subprocess.run([compiler, "-O2", "-o", str(program), str(SOURCE)], check=True, timeout=60)
     return program

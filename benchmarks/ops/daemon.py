@@ -29,7 +29,7 @@ class Daemon:
         self, command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None
     ) -> None:
         self._command = list(command)
-        self._folder = folder
+        self.folder = folder
         self._env = {**os.environ, **(env or {})}
         self._log = folder / "daemon.log"
         self.started_ns = 0
@@ -39,7 +39,7 @@ class Daemon:
             self.started_ns = time.monotonic_ns()
             self._process = subprocess.Popen(
                 self._command,
-                cwd=self._folder,
+                cwd=self.folder,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -290,5 +290,3 @@ def _reasons(what: str) -> Iterator[None]:
         raise Failed(what if not error.partial else f"{what}, after a part of it") from None
     except OSError as error:
         raise Failed(f"{what}: {error.strerror}") from None
-
-

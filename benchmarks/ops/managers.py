@@ -47,9 +47,7 @@ class Circusd(Daemon):
         command = [sys.executable, "-m", "chaussette.cli.circusd", str(folder / "circus.ini")]
         super().__init__(command, folder, checkout_env(**(env or {})))
 
-    def ctl(
-        self, *words: str, timeout: float = CTL_TIMEOUT
-    ) -> subprocess.CompletedProcess[str]:
+    def ctl(self, *words: str, timeout: float = CTL_TIMEOUT) -> subprocess.CompletedProcess[str]:
         """Runs circusctl; how it ended and what it said."""
         return subprocess.run(
             [sys.executable, "-m", "chaussette.cli.circusctl", "--endpoint", self._endpoint,
@@ -62,7 +60,9 @@ class Circusd(Daemon):
         """The fields of circusctl's reply. Raises RuntimeError when it is no good one."""
         done = self.ctl("--json", *words)
         if done.returncode:
-            raise RuntimeError(f"circusctl {' '.join(words)}: {done.stdout}{done.stderr}{self.log()}")
+            raise RuntimeError(
+                f"circusctl {' '.join(words)}: {done.stdout}{done.stderr}{self.log()}"
+            )
         reply: dict[str, object] = json.loads(done.stdout)
         return reply
 
@@ -197,9 +197,7 @@ def tickers(kind: str, folder: Path, ticker: Path, births: Births, count: int) -
     if kind == "supervisord":
         return supervisord(peers.python_of(peers.SUPERVISOR), folder, command, count)
     python = peers.python_of(peers.GUNICORN)
-    return gunicorn(
-        python, folder, births, workers=count, port=free_port(), report_fork=True
-    )
+    return gunicorn(python, folder, births, workers=count, port=free_port(), report_fork=True)
 
 
 def chaussette_workers(folder: Path, births: Births, count: int) -> Daemon:

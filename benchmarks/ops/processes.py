@@ -79,7 +79,9 @@ def measure_start(options: Options) -> list[Row]:
             say(f"start {number + 1}/{options.rounds} {kind}: {found[kind, what][-1]:.2f} s")
         for kind in ("chaussette", "gunicorn") if options.peers else ("chaussette",):
             found.setdefault((kind, apps), []).append(_start_apps(kind, options.app_workers))
-            say(f"start {number + 1}/{options.rounds} {kind}: {found[kind, apps][-1]:.2f} s ({apps})")
+            say(
+                f"start {number + 1}/{options.rounds} {kind}: {found[kind, apps][-1]:.2f} s, {apps}"
+            )
     return [
         {"manager": kind, "what": text, "unit": "s", **spread(values, 2)}
         for (kind, text), values in found.items()

@@ -23,7 +23,6 @@ class Options:
     app_workers: int = 100
     idle_seconds: float = 30.0
     idle_processes: int = 100
-    calm: float = 4.0
     backends: tuple[str, ...] = ()
     peers: bool = True
 
@@ -32,7 +31,7 @@ class Options:
         return MANAGERS if self.peers else MANAGERS[:1]
 
 
-QUICK = Options(rounds=1, kills=4, peer_kills=1, app_workers=20, idle_seconds=5.0, calm=2.0)
+QUICK = Options(rounds=1, kills=4, peer_kills=1, app_workers=20, idle_seconds=5.0)
 
 
 def say(text: str) -> None:

@@ -1,0 +1,35 @@
+"""A stack that is reloaded under load, alone or behind the example site's nginx."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+# The load, and how each manager is configured, are the benchmarks'; they are no
+# part of what is installed.
+sys.path.insert(0, str(ROOT))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What this folder marks."""
+    config.addinivalue_line("markers", "interop: needs a peer's package, installed when first used")
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A directory with a path short enough for unix sockets."""
+    with tempfile.TemporaryDirectory(prefix="rl-") as name:
+        yield Path(name)
+
+
+def missing(reason: str) -> None:
+    """Skips on a developer's machine; fails in CI, where all must be there."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
