@@ -81,7 +81,8 @@ def parse_lines(text: str, file: str) -> Iterator[tuple[str, Entry]]:
     """
     section = ""
     pending: Entry | None = None
-    for number, raw in enumerate(text.splitlines(), 1):
+    # Not splitlines(): a value may hold a form feed or U+2028.
+    for number, raw in enumerate(text.split("\n"), 1):
         line = raw.rstrip()
         if not line.strip() or _is_comment(line):
             continue
@@ -112,7 +113,7 @@ def _option(line: str, section: str, file: str, number: int) -> Entry:
 
 
 def _is_comment(line: str) -> bool:
-    return line[0] in "#;" or line.split(None, 1)[0].lower() == "rem"
+    return line[0] in "#;" or (line[0] in "rR" and line.split(None, 1)[0].lower() == "rem")
 
 
 def _strip_comment(value: str) -> str:
@@ -124,7 +125,7 @@ def _strip_comment(value: str) -> str:
 
 def _merge_file(result: IniFile, path: Path) -> None:
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     result.files.append(str(path))

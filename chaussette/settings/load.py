@@ -81,7 +81,14 @@ class _Loader:
         sections = [
             section for name, section in self._ini.sections.items() if name.startswith(f"{kind}:")
         ]
+        seen: dict[str, Section] = {}
         for section in sections:
+            first = seen.setdefault(_label(section).lower(), section)
+            if first is not section:
+                self._errors.append(
+                    f"{section.place}: [{section.name}]: the name is taken by [{first.name}] at "
+                    f"{first.place}; names differ in more than case"
+                )
             if not _NAME.fullmatch(_label(section)):
                 self._errors.append(
                     f"{section.place}: [{section.name}]: a name has 1 to 64 letters, digits, "
@@ -108,6 +115,11 @@ class _Loader:
         values = self._typed(WatcherSettings, section, keep, env)
         if not values.get("cmd"):
             self._errors.append(f"{section.place}: [{section.name}] has no cmd: what shall it run?")
+        if values.get("on_demand") and not values.get("use_sockets", values.get("stdin_socket")):
+            self._errors.append(
+                f"{section.place}: [{section.name}] is on_demand, but inherits no socket whose "
+                "connections could start it: add `use_sockets = True`"
+            )
         if groups[""]:
             self._warnings.append(
                 f"{section.place}: [{section.name}] keeps {', '.join(sorted(groups['']))} "
@@ -237,7 +249,9 @@ class _Loader:
 
     def _check_references(self, sockets: tuple[SocketSettings, ...]) -> None:
         known = [socket.name for socket in sockets]
-        for section in self._named("watcher"):
+        for section in self._ini.sections.values():
+            if not section.name.startswith("watcher:"):
+                continue
             for key in ("cmd", "args", "stdin_socket", "sockets"):
                 if key in section.entries:
                     self._check_entry(section, section.entries[key], known)
