@@ -67,13 +67,17 @@ def signal_number(text: str) -> int:
     word = text.strip().upper()
     if word.isdecimal():
         return int(signal.Signals(int(word)))
-    base, _, offset = word.partition("+")
+    base, sign, offset = word.partition("+")
     name = base if base.startswith("SIG") else f"SIG{base}"
     try:
         number = int(signal.Signals[name])
     except KeyError:
         raise ValueError(text) from None
-    return number + (int(offset) if offset else 0)
+    if not sign:
+        return number
+    if name != "SIGRTMIN" or not offset.isdecimal() or number + int(offset) > signal.SIGRTMAX:
+        raise ValueError(text)
+    return number + int(offset)
 
 
 def _size(text: str) -> int:
