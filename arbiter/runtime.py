@@ -51,7 +51,17 @@ class RuntimeDir:
         if state.st_uid != os.geteuid():
             raise ConfigError(f"runtime_dir {str(self.path)!r} belongs to another user")
         if state.st_mode & 0o077:
+            self._make_private()
+
+    def _make_private(self) -> None:
+        """Only where it is empty or was ours before: `runtime_dir = /tmp` must not close /tmp."""
+        if (self.path / "lock").is_file() or not any(self.path.iterdir()):
             self.path.chmod(0o700)
+        else:
+            raise ConfigError(
+                f"runtime_dir {str(self.path)!r} is open to other users and holds files of others; "
+                "choose a directory of its own, mode 0700"
+            )
 
     def _take(self) -> int:
         fd = os.open(
