@@ -18,10 +18,13 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 log = logging.getLogger("chaussette.arbiter")
 Callback = Callable[[], None]
+LONGEST_WAIT = 24 * 3600.0
+"""Seconds; epoll_wait(2) counts milliseconds in an int, which is not quite 25 days."""
 
 
 class Timer:
@@ -102,7 +105,9 @@ class Loop:
         while self._running:
             events = self._selector.select(self._wait_time())  # <- the arbiter's main loop
             for key, _ in events:
-                self._call(key.data)
+                # One callback may have ended what another event is about.
+                if self._selector.get_map().get(key.fd) is key:
+                    self._call(key.data)
             self._run_timers()
             for _ in range(len(self._soon)):
                 self._call(self._soon.popleft())
@@ -128,7 +133,9 @@ class Loop:
             return 0
         while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)
-        return max(0.0, self._timers[0][0] - self.clock()) if self._timers else None
+        if not self._timers:
+            return None
+        return min(max(0.0, self._timers[0][0] - self.clock()), LONGEST_WAIT)
 
     def _run_timers(self) -> None:
         now = self.clock()
@@ -150,7 +157,7 @@ class Loop:
         with contextlib.suppress(BlockingIOError):
             for number in self._wake_in.recv(4096):
                 if number in self._signals:
-                    self._signals[number](number)
+                    self._call(partial(self._signals[number], number))
 
 
 def _noted(number: int, frame: FrameType | None) -> None:
