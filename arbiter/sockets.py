@@ -51,7 +51,9 @@ class ListeningSocket:
         """A new socket on the same port, for one process (SO_REUSEPORT)."""
         address = self.sock.getsockname()
         settings = replace(self.settings, port=address[1])
-        return _bind(settings, self.sock.family, self.sock.type, address)
+        sock = _bind(settings, self.sock.family, self.sock.type, address)
+        sock.listen(settings.backlog)
+        return sock
 
     def close(self) -> None:
         """Closes it, and removes a unix socket's file that is ours."""
@@ -86,7 +88,9 @@ class SocketTable:
     def reserve(self, count: int) -> None:
         """Takes descriptors from 3 on, before anything else gets them."""
         while len(self._places) < count:
-            fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            if fd < FIRST_FD:
+                continue  # A standard stream was closed: this is it from now on.
             if fd >= FIRST_FD + count:
                 os.close(fd)
                 return
@@ -118,7 +122,9 @@ class SocketTable:
         self._places.clear()
 
     def _settle(self, one: ListeningSocket) -> ListeningSocket:
-        """Moves a socket to its lasting descriptor."""
+        """Moves a socket to its lasting descriptor; one from systemd stays where it is."""
+        if one.inherited:
+            return one
         if one.fd in self._places:
             self._places.remove(one.fd)
         elif self._places and one.fd >= FIRST_FD:
@@ -193,6 +199,8 @@ def _open(settings: SocketSettings, passed: Mapping[str, socket.socket]) -> List
         raise SocketError(
             f"[socket:{settings.name}] host {settings.host!r}: {error.strerror}"
         ) from None
+    # As in Circus, a host that has both is bound by IPv4: `localhost` is 127.0.0.1.
+    found.sort(key=lambda one: one[0] != socket.AF_INET)
     family, kind, _, _, address = found[0]
     return ListeningSocket(settings, _bind(settings, family, kind, address), inherited=False)
 
@@ -244,7 +252,8 @@ def _bind(settings: SocketSettings, family: int, kind: int, address: object) -> 
             )
         sock.bind(address)  # type: ignore[arg-type]
         _tune(sock, settings)
-        if kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+        # With so_reuseport the kernel would deal connections to the arbiter, too.
+        if kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET) and not settings.so_reuseport:
             sock.listen(settings.backlog)
     except OSError as error:
         sock.close()
