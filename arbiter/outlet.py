@@ -78,6 +78,20 @@ class Outlet:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._tail:
-            self._writer.put(self._sink, self._tail, self._pid)
-            self._tail = b""
+        # The beginning of a character waits for its end, unless there is none.
+        cut = len(self._tail) - (_unfinished(self._tail) if self._fd >= 0 else 0)
+        if cut:
+            self._writer.put(self._sink, self._tail[:cut], self._pid)
+            self._tail = self._tail[cut:]
+
+
+def _unfinished(data: bytes) -> int:
+    """How many bytes at the end are the beginning of a UTF-8 character."""
+    for back in range(1, min(3, len(data)) + 1):
+        byte = data[-back]
+        if byte >= 0xC0:
+            length = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2
+            return back if back < length else 0
+        if byte < 0x80:
+            return 0
+    return 0

@@ -8,6 +8,7 @@ not fit into the queue is dropped, and counted, and said once there is room.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -20,6 +21,7 @@ from typing import Protocol
 from chaussette.errors import ConfigError, did_you_mean
 from chaussette.settings.kinds import SIZE
 
+log = logging.getLogger("chaussette.arbiter")
 QUEUE_LIMIT = 16 * 2**20
 """Bytes that may wait for the writer."""
 
@@ -116,14 +118,15 @@ class Writer:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._ended = False
+        self._lost: dict[Sink, int] = {}
         self.dropped = 0
-        """Bytes that found no room, since the start."""
+        """Bytes that were not written, since the start."""
 
     def put(self, sink: Sink, data: bytes, pid: int) -> bool:
         """Queues bytes for a sink; False when they were dropped."""
         with self._changed:
             if self._pending + len(data) > self._limit:
-                self.dropped += len(data)
+                self._lose(sink, data)
                 return False
             self._queue.append((sink, data, pid))
             self._pending += len(data)
@@ -157,31 +160,37 @@ class Writer:
         self._thread.start()
 
     def _run(self) -> None:
-        lost = 0
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._queue or self._ended)
                 if not self._queue:
                     return
                 sink, data, pid = self._queue.popleft()
-            lost = self._write(sink, data, pid, lost)
+                lost = self._lost.pop(sink, 0) if data else 0
+            try:
+                if lost:
+                    sink.write(f"[chaussette] {lost} bytes of output were lost\n".encode(), pid)
+                    lost = 0
+                sink.write(data, pid)
+            except OSError as error:
+                # A full disk or a closed terminal: service goes on, the loss is
+                # counted and said by the next write there that succeeds.
+                self._failed(sink, data, lost, error)
             with self._changed:
                 self._pending -= len(data)
                 self._changed.notify_all()
 
-    def _write(self, sink: Sink, data: bytes, pid: int, lost: int) -> int:
-        """Writes one piece; returns how many bytes were lost and not yet owned up to."""
-        try:
-            if lost and data:
-                sink.write(f"[chaussette] {lost} bytes of output were lost\n".encode(), pid)
-                lost = 0
-            sink.write(data, pid)
-        except OSError:
-            # A full disk or a closed terminal: service goes on, the loss is
-            # counted here and said by the next write that succeeds.
-            self.dropped += len(data)
-            return lost + len(data)
-        return lost
+    def _failed(self, sink: Sink, data: bytes, lost: int, error: OSError) -> None:
+        with self._changed:
+            self._lose(sink, data)
+            self._lost[sink] += lost
+        if not lost:
+            # Once, and never about its own loss: that would be one more.
+            log.error("output cannot be written, and is dropped: %s", error)
+
+    def _lose(self, sink: Sink, data: bytes) -> None:
+        self._lost[sink] = self._lost.get(sink, 0) + len(data)
+        self.dropped += len(data)
 
 
 class _Reopen:
