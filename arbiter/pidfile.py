@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 
 from chaussette.errors import AlreadyRunning, ConfigError
 
@@ -19,9 +21,15 @@ class Pidfile:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            self._fd = os.open(
+                path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o644
+            )
         except OSError as error:
-            raise ConfigError(f"pidfile {path!r}: {error.strerror}") from None
+            reason = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+            raise ConfigError(f"pidfile {path!r}: {reason}") from None
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            os.close(self._fd)
+            raise ConfigError(f"pidfile {path!r}: is not a regular file")
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
