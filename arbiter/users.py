@@ -30,6 +30,8 @@ def look_up(user: str | None, group: str | None) -> Identity:
     entry = _user(user) if user is not None else None
     uid = entry.pw_uid if entry else (int(user) if user is not None else None)
     gid = _group(group) if group is not None else (entry.pw_gid if entry else None)
+    if uid is not None and gid is None:
+        raise ConfigError(f"uid = {user!r}: no such user, so its group is not known: set gid, too")
     if os.geteuid() != 0:
         return _unprivileged(user, group, uid, gid)
     groups: tuple[int, ...] | None = None
