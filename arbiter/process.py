@@ -64,10 +64,10 @@ class Process:
         return now - self.started
 
     def send(self, number: int) -> bool:
-        """Sends a signal; False when the process has ended already."""
+        """Sends a signal; False when the process has ended, or has become another user's."""
         try:
             signal.pidfd_send_signal(self.pidfd, number)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):
             return False
         return True
 
