@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from chaussette import notify
-from chaussette.arbiter.command import speaks_notify
 from chaussette.arbiter.factory import ProcessFactory
 from chaussette.arbiter.inbox import Inbox, Notice, session_of
 from chaussette.arbiter.lifecycle import Event
-from chaussette.arbiter.loop import Loop
+from chaussette.arbiter.loop import Loop, Timer
 from chaussette.arbiter.process import Process
 from chaussette.arbiter.reaper import reap_strangers
 from chaussette.arbiter.sockets import SocketTable
@@ -60,7 +59,8 @@ class Arbiter:
         self.watchers: dict[str, Watcher] = {}
         self._by_pid: dict[int, Watcher] = {}
         self._boot_errors: set[tuple[str, int, str]] = set()
-        self._heartbeats = False
+        self._heartbeats: Timer | None = None
+        self._on_gone: list[Callable[[], None]] = []
         self._awaited: dict[str, list[int]] = {}
         for settings in config.watchers:
             self.add_watcher(settings)
@@ -88,6 +88,8 @@ class Arbiter:
 
         A second call hurries: what is left is killed.
         """
+        if done is not None:
+            self._on_gone.append(done)
         if self.stopping:
             self.kill()
             return
@@ -99,20 +101,23 @@ class Arbiter:
             self._stop_awaiting(name)
         if self.config.arbiter.stop_timeout is not None:
             self.loop.after(self.config.arbiter.stop_timeout, self.kill)
-        left = {watcher.name for watcher in self.watchers.values()}
+        left = set(self.watchers)
 
         def gone(name: str, _: Outcome) -> None:
             left.discard(name)
             if not left:
-                if done is not None:
-                    done()
-                # One more round, so that answers under way get out.
-                self.loop.soon(self.loop.stop)
+                self._all_gone()
 
-        for watcher in list(self.watchers.values()):
-            watcher.stop(partial(gone, watcher.name))
+        for name, watcher in self.watchers.items():
+            watcher.stop(partial(gone, name))
         if not left:
-            self.loop.soon(self.loop.stop)
+            self._all_gone()
+
+    def _all_gone(self) -> None:
+        for done in self._on_gone:
+            done()
+        # One more round, so that answers under way get out.
+        self.loop.soon(self.loop.stop)
 
     def kill(self) -> None:
         """Ends everything now."""
@@ -135,8 +140,10 @@ class Arbiter:
         """Opens all log files by name again, and has workers do so, too."""
         self.streams.reopen()
         for watcher in self.watchers.values():
-            if speaks_notify(watcher.settings):
-                watcher.send(signal.SIGUSR1)
+            for process in watcher.processes():
+                # A worker that has not come so far would be ended by the signal.
+                if process.slot is not None and process.slot.read().pid:
+                    process.send(signal.SIGUSR1)
 
     # -- watchers -------------------------------------------------------------
 
@@ -159,7 +166,7 @@ class Arbiter:
         self._by_pid[process.pid] = watcher
         self.loop.watch(process.pidfd, lambda: self._exited(watcher, process))
         if process.slot is not None and settings.heartbeat_timeout:
-            self._watch_heartbeats()
+            self._watch_heartbeats(settings.heartbeat_timeout)
         return process
 
     def process_gone(self, process: Process) -> None:
@@ -231,10 +238,11 @@ class Arbiter:
 
     def _reap(self) -> None:
         """As PID 1: our own through their watchers, strangers without a word."""
-        for pid in reap_strangers(self._by_pid):
-            watcher = self._by_pid[pid]
-            if (process := watcher.process(pid)) is not None:
-                self._exited(watcher, process)
+        while ended := reap_strangers(self._by_pid):
+            watcher = self._by_pid[ended[0]]
+            process = watcher.process(ended[0])
+            assert process is not None
+            self._exited(watcher, process)
 
     # -- starting, heartbeats ------------------------------------------------------
 
@@ -260,7 +268,7 @@ class Arbiter:
     def _start_on_demand(self, watcher: Watcher) -> None:
         """Starts it at the first connection to one of its own sockets."""
         # Copies, because two watchers may wait for one socket.
-        fds = [os.dup(one.fd) for one in self.factory.sockets_of(watcher.settings)]
+        fds = [os.dup(one.fd) for one in self.factory.awaited_by(watcher.settings)]
         self._awaited[watcher.name] = fds
 
         def connected() -> None:
@@ -277,23 +285,23 @@ class Arbiter:
             self.loop.forget(fd)
             os.close(fd)
 
-    def _watch_heartbeats(self) -> None:
+    def _watch_heartbeats(self, limit: float) -> None:
         """Keeps one timer while there is a worker whose heart can be heard."""
-        limits = [
-            process.settings.heartbeat_timeout
-            for watcher in self.watchers.values()
-            for process in watcher.processes()
-            if process.slot is not None and process.settings.heartbeat_timeout
-        ]
-        if not self._heartbeats and (limits or self._by_pid):
-            self._heartbeats = True
-            self.loop.after(min(limits, default=30.0) / 4, self._check_heartbeats)
+        when = self.loop.clock() + limit / 4
+        if self._heartbeats is not None:
+            if self._heartbeats.when <= when:
+                return
+            self._heartbeats.cancel()
+        self._heartbeats = self.loop.at(when, self._check_heartbeats)
 
     def _check_heartbeats(self) -> None:
-        self._heartbeats = False
+        self._heartbeats = None
         now = int(self.loop.clock() * 1e9)
+        limits: list[float] = []
         for watcher in self.watchers.values():
             for process in watcher.processes():
                 watcher.check_heartbeat(process, now)
-        if any(one.slot is not None for w in self.watchers.values() for one in w.processes()):
-            self._watch_heartbeats()
+                if process.slot is not None and process.settings.heartbeat_timeout:
+                    limits.append(process.settings.heartbeat_timeout)
+        if limits:
+            self._watch_heartbeats(min(limits))

@@ -91,7 +91,7 @@ def find_program(name: str, path: str | None, working_dir: str | None) -> str | 
     """
     if "/" in name:
         place = Path(working_dir or ".") / name
-        return str(place) if _is_program(place) else None
+        return str(place.absolute()) if _is_program(place) else None
     for where in (path, os.environ.get("PATH", _DEFAULT_PATH), str(Path(sys.executable).parent)):
         for directory in (where or "").split(os.pathsep):
             candidate = Path(directory or ".") / name

@@ -67,11 +67,16 @@ class Endpoint:
 
     def _readable(self) -> None:
         """The descriptor is edge-triggered (zmq_getsockopt(3)): read until nothing is left."""
-        with contextlib.suppress(zmq.Again):
-            while True:
+        while True:
+            try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK)
-                if len(frames) >= 2:
-                    self._serve(frames[0], frames[-1])
+            except zmq.Again:
+                return
+            if len(frames) >= 2:
+                # Also when this one fails, the next must be looked at.
+                self._loop.soon(self._readable)
+                self._serve(frames[0], frames[-1])
+                return
 
     def _serve(self, identity: bytes, frame: bytes) -> None:
         request = Request("", "")
@@ -92,7 +97,9 @@ class Endpoint:
 
         command = find(request.command)
         if command.changes:
-            log.info("command %s %s", request.command, request.properties.get("name", ""))
+            if self._control.is_stopping() and command.name != "quit":
+                raise ControlError("the arbiter is stopping")
+            log.info("command %s %r", request.command, request.properties.get("name", ""))
         command.execute(self._control, request, answer)
 
     def _reply(self, identity: bytes, request: Request, reply: Reply) -> None:

@@ -7,6 +7,7 @@ not its business.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,6 +85,12 @@ class ProcessFactory:
             return self._sockets.pick((settings.stdin_socket,))
         return ()
 
+    def awaited_by(self, settings: WatcherSettings) -> list[ListeningSocket]:
+        """The sockets that wake an on_demand watcher: those it names, or all that it inherits."""
+        text = " ".join((settings.cmd, settings.args, *settings.argv))
+        named = [name[8:] for name in variables.names_in(text) if name.startswith("sockets.")]
+        return [one for one in self.sockets_of(settings) if not named or one.name in named]
+
     def close(self) -> None:
         """Closes the pipes that are left."""
         for outlets in self._outlets.values():
@@ -115,11 +122,11 @@ class ProcessFactory:
                     inherited=given.inherited,
                 ),
             )
+            process = _hold(pid, wid, generation, settings, started)
         except BaseException:
             for ours, _ in ends.values():
                 os.close(ours)
             raise
-        process = Process(pid, wid, generation, settings, started)
         self._outlets[pid] = [
             Outlet(self._loop, self._streams.writer, sinks[name], ends[name][0], pid)
             for name in ends
@@ -131,6 +138,8 @@ class ProcessFactory:
 
     def _give_sockets(self, settings: WatcherSettings, given: _Given) -> None:
         chosen = self.sockets_of(settings)
+        if not settings.close_child_stdin:
+            given.stdin = None
         if settings.stdin_socket:
             stdin = self._sockets.get(settings.stdin_socket)
             given.stdin = stdin.fd if stdin is not None else subprocess.DEVNULL
@@ -146,7 +155,13 @@ class ProcessFactory:
         given.env.update(listen_environment(given.sockets))
 
     def _give_links(self, settings: WatcherSettings, given: _Given) -> None:
-        """What connects a process to the arbiter: notify socket and scoreboard."""
+        """What connects a process to the arbiter: notify socket and scoreboard.
+
+        Workers behind a wrapper are not known as such, so whoever gets sockets
+        gets the links; the environment of all others holds what was asked for.
+        """
+        if not settings.use_sockets and not speaks_notify(settings):
+            return
         given.env[notify.ENVIRONMENT] = self._address
         given.env[notify.ARBITER_PID] = str(os.getpid())
         if speaks_notify(settings) and (index := next(self._free_slots(), None)) is not None:
@@ -181,3 +196,15 @@ class ProcessFactory:
         ours, theirs = open_pipe()
         given.to_close.append(theirs)
         return ours, theirs
+
+
+def _hold(
+    pid: int, wid: int, generation: int, settings: WatcherSettings, started: float
+) -> Process:
+    """The process of a pid; where there is no descriptor left to hold it by, it is ended."""
+    try:
+        return Process(pid, wid, generation, settings, started)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise

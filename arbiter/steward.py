@@ -43,6 +43,10 @@ class Steward:
         """Why a watcher did not come up the last time."""
         return self._watcher(name).failure
 
+    def is_stopping(self) -> bool:
+        """Whether the arbiter is about to end."""
+        return self._arbiter.stopping
+
     def sockets(self) -> list[SocketInfo]:
         """All listening sockets."""
         return [

@@ -57,6 +57,10 @@ class Control(Protocol):
         """Why a watcher did not come up the last time, or nothing."""
         ...
 
+    def is_stopping(self) -> bool:
+        """Whether the arbiter is about to end, so that nothing can be changed any more."""
+        ...
+
     def sockets(self) -> list[SocketInfo]:
         """All listening sockets."""
         ...
