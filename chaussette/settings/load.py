@@ -148,7 +148,8 @@ class _Loader:
                 )
             elif near := nearest(kind, kinds):
                 self._errors.append(
-                    f"{section.place}: unknown section [{section.name}]; did you mean [{near}{colon}…]?"
+                    f"{section.place}: unknown section [{section.name}]; "
+                    f"did you mean [{near}{colon}…]?"
                 )
             else:
                 self._warnings.append(
@@ -209,14 +210,16 @@ class _Loader:
         known = {"hooks.": HOOKS, "rlimit_": RLIMITS}.get(prefix)
         if known is not None and name not in known:
             self._errors.append(
-                f"{entry.place}: [{section.name}] unknown key {entry.key!r}{did_you_mean(name, known)}"
+                f"{entry.place}: [{section.name}] unknown key {entry.key!r}"
+                + did_you_mean(name, known)
             )
             return
         try:
             group[name] = LIMIT.parse(value) if prefix == "rlimit_" else value
         except ValueError:
             self._errors.append(
-                f"{entry.place}: [{section.name}] {entry.key} = {value!r}: expected {LIMIT.expected}"
+                f"{entry.place}: [{section.name}] {entry.key} = {value!r}: "
+                f"expected {LIMIT.expected}"
             )
 
     # -- environment ------------------------------------------------------
