@@ -131,8 +131,10 @@ def peer_circus_web(
     )
 
 
-def supervisord(python: Path, folder: Path, command: str, count: int) -> Daemon:
-    """supervisord with that many equal processes."""
+def supervisord(
+    python: Path, folder: Path, program: str, env: Mapping[str, str] | None = None
+) -> Daemon:
+    """supervisord with one section of programs."""
     text = ini(
         "supervisord",
         nodaemon="true",
@@ -141,18 +143,11 @@ def supervisord(python: Path, folder: Path, command: str, count: int) -> Daemon:
         childlogdir=folder,
         minfds=8192,
         user=_user(),
-    ) + ini(
-        "program:p",
-        command=command,
-        numprocs=count,
-        process_name="%(program_name)s_%(process_num)03d",
-        autorestart="true",
-        stdout_logfile="NONE",
-        stderr_logfile="NONE",
     )
-    (folder / "supervisord.conf").write_text(text)
+    (folder / "supervisord.conf").write_text(text + program)
     words = [str(python), "-W", "ignore", "-m", "supervisor.supervisord"]
-    return Daemon([*words, "-c", str(folder / "supervisord.conf")], folder, {"PYTHONPATH": ""})
+    command = [*words, "-c", str(folder / "supervisord.conf")]
+    return Daemon(command, folder, {"PYTHONPATH": "", **(env or {})})
 
 
 def gunicorn(
@@ -195,7 +190,16 @@ def tickers(kind: str, folder: Path, ticker: Path, births: Births, count: int) -
     if kind == "circus":
         return PeerCircus(peers.python_of(peers.CIRCUS), folder, watcher)
     if kind == "supervisord":
-        return supervisord(peers.python_of(peers.SUPERVISOR), folder, command, count)
+        program = ini(
+            "program:p",
+            command=command,
+            numprocs=count,
+            process_name="%(program_name)s_%(process_num)03d",
+            autorestart="true",
+            stdout_logfile="NONE",
+            stderr_logfile="NONE",
+        )
+        return supervisord(peers.python_of(peers.SUPERVISOR), folder, program)
     python = peers.python_of(peers.GUNICORN)
     return gunicorn(python, folder, births, workers=count, port=free_port(), report_fork=True)
 
