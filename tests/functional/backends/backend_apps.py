@@ -156,7 +156,14 @@ def _two_cookies(_environ: dict[str, Any], start_response: Any) -> Any:
     return _answer(start_response, b"", ("Content-Type", "text/plain"), *cookies)
 
 
+def _large(_environ: dict[str, Any], start_response: Any) -> Any:
+    size = 320 * len(BLOCK)
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(size))])
+    return (BLOCK for _ in range(320))
+
+
 WSGI = {
+    "large": _large,
     "hello": _hello,
     "environ": _show_environ,
     "digest": _digest,

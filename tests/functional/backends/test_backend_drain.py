@@ -125,8 +125,8 @@ def test_second_signal_ends_at_once(nest: Nursery, pair: tuple[str, str]) -> Non
     fresh = server.connect()
     with server.connect() as later:  # answered after the other was accepted
         later.get("/hello", "Connection: close")
-    began = time.monotonic()
     server.terminate()
+    began = time.monotonic()
     server.process.terminate()
     server.wait_exit()
     assert time.monotonic() - began < IDLE_GRACE  # it did not wait for the idle one
