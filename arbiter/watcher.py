@@ -425,13 +425,32 @@ class Watcher:
         self._owner.publish(self.name, "spawn", {"process_pid": process.pid})
         if speaks_notify(settings):
             if settings.boot_timeout:
-                self._deadline(process, settings.boot_timeout)
+                process.timer = self._loop.after(
+                    settings.boot_timeout, lambda: self._boot_is_over(process)
+                )
         elif settings.ready_after:
             process.timer = self._loop.after(
                 settings.ready_after, lambda: self.feed(process, Event.CAME_UP)
             )
         else:
             self.feed(process, Event.CAME_UP)
+
+    def _boot_is_over(self, process: Process) -> None:
+        """Its time to come up is over: it has failed, or it is none that could tell.
+
+        A program that is called chaussette but never touched its slot is not our
+        runner (PyPI's Chaussette 1.3 is one): it lives, and that counts.
+        """
+        silent = process.slot is not None and not process.slot.read().pid
+        if process.settings.readiness != "auto" or not silent:
+            self.feed(process, Event.DEADLINE)
+            return
+        log.warning(
+            "%s: process %d does not say when it is ready; set readiness = alive",
+            self.name,
+            process.pid,
+        )
+        self.feed(process, Event.CAME_UP)
 
     def _free_wids(self) -> Iterator[int]:
         taken = {process.wid for process in self._processes.values()}
