@@ -44,6 +44,7 @@ class Recipe:
     def __init__(self, settings: WatcherSettings) -> None:
         self.settings = settings
         self._values = {
+            "python": sys.executable,
             **variables.watcher_values(settings),
             **variables.environment_values({**os.environ, **settings.env}),
         }

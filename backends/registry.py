@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.metadata
 import importlib.util
 import socket
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +24,7 @@ from chaussette.settings.server import ServerSettings
 
 GROUP = "chaussette.backends"
 
-_BUILT_IN = {
+BUILT_IN = {
     "wsgiref": "chaussette.backends.wsgiref:WsgirefBackend",
     "waitress": "chaussette.backends.waitress:WaitressBackend",
     "gevent": "chaussette.backends.gevent:GeventBackend",
@@ -72,8 +71,10 @@ def register(name: str, backend: type[Backend]) -> None:
 @functools.cache
 def _entry_points() -> dict[str, str]:
     """Name to `module:class`; read once, because the disk is searched for it."""
-    found = {point.name: point.value for point in importlib.metadata.entry_points(group=GROUP)}
-    return {**_BUILT_IN, **found}
+    from importlib.metadata import entry_points  # 4 MB that a worker with one of ours saves
+
+    found = {point.name: point.value for point in entry_points(group=GROUP)}
+    return {**found, **BUILT_IN}
 
 
 def names() -> list[str]:
@@ -94,15 +95,21 @@ def get(name: str) -> type[Backend]:
     return backend
 
 
+def declaration(name: str) -> Declaration:
+    """What a backend says of itself, installed or not. Raises ConfigError for an unknown name."""
+    return _load(name).declaration
+
+
 def _load(name: str) -> type[Backend]:
     if name in _registered:
         return _registered[name]
-    if name not in _entry_points():
+    place = BUILT_IN.get(name) or _entry_points().get(name)
+    if place is None:
         known = ", ".join(names())
         raise ConfigError(
             f"no backend is called {name!r}{did_you_mean(name, names())}; known: {known}"
         )
-    module, _, attribute = _entry_points()[name].partition(":")
+    module, _, attribute = place.partition(":")
     try:
         backend: type[Backend] = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
@@ -145,9 +152,11 @@ def probe(name: str) -> Availability:
 
 
 def _version(distribution: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # see _entry_points
+
     try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
+        return version(distribution)
+    except PackageNotFoundError:
         return ""
 
 
@@ -159,7 +168,8 @@ def available() -> list[Availability]:
 def default_for(interface: Interface) -> str:
     """The best backend here for an interface; BackendUnavailable when there is none."""
     for name in PREFERENCE[interface]:
-        if name in names() and probe(name).installed:
+        requirement = _load(name).declaration.requirement
+        if requirement is None or _is_installed(requirement):
             return name
     best = PREFERENCE[interface][0]
     raise BackendUnavailable(

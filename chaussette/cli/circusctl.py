@@ -142,7 +142,11 @@ def _help(rest: list[str]) -> str:
 
 
 def _say(text: str) -> int:
-    print(text.rstrip())  # noqa: T201 - the answer to a question
+    try:
+        print(text.rstrip(), flush=True)  # noqa: T201 - the answer to a question
+    except BrokenPipeError:
+        # Whoever reads has seen enough; nothing is left to be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

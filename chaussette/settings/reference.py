@@ -42,7 +42,8 @@ Further keys of a watcher:
 
 Variables, in `cmd`, `args`, `working_dir`, stream keys and `[env]`:
 `$(circus.sockets.NAME)` (a descriptor's number), `$(circus.wid)` (the process's
-number in its watcher), `$(circus.env.NAME)`, and `$(circus.KEY)` for most keys
+number in its watcher), `$(circus.python)` (the Python that runs the arbiter),
+`$(circus.env.NAME)`, and `$(circus.KEY)` for most keys
 of the watcher itself. `((circus.NAME))` means the same.
 """
 
