@@ -36,7 +36,10 @@ class Notifier:
             return False
         message = write_fields(fields)
         address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
+        ):
             sender.sendto(message[:MAX_MESSAGE], address)
             return True
         return False

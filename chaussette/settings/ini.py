@@ -139,8 +139,10 @@ def _add(result: IniFile, section: Section, entry: Entry) -> None:
     is_env = section.name == "env" or section.name.startswith("env:")
     key = entry.key if is_env else entry.key.lower()
     first = section.entries.setdefault(key, entry)
-    # The same key in another file is how an including file overrides an included one.
-    if first is not entry and first.file == entry.file:
+    if first is entry:
+        return
+    # That the including file overrides an included one is meant; all else is told.
+    if first.file == entry.file or first.file != result.files[0]:
         result.warnings.append(
             f"{entry.place}: {entry.key} in [{section.name}] is set already at {first.place}; "
             "the first value is used"

@@ -64,7 +64,7 @@ def test_keys_are_lower_case_but_in_env(tmp_path: Path) -> None:
     assert ini.sections["env:w"].texts() == {"X": "1"}
 
 
-def test_first_value_wins_over_includes_and_is_told(tmp_path: Path) -> None:
+def test_first_value_wins_and_is_told_unless_it_overrides_an_include(tmp_path: Path) -> None:
     ini = read(
         tmp_path,
         "[circus]\ninclude = more*.ini\n[watcher:w]\ncmd = mine\n",
@@ -73,9 +73,9 @@ def test_first_value_wins_over_includes_and_is_told(tmp_path: Path) -> None:
     )
     assert ini.sections["watcher:w"].texts() == {"cmd": "mine", "args": "x"}
     assert ini.sections["watcher:v"].texts() == {"cmd": "z"}
-    assert len(ini.warnings) == 2
-    assert ini.warnings[0].startswith(f"{tmp_path}/more1.ini:2: cmd")
-    assert f"{tmp_path}/main.ini:4" in ini.warnings[0]
+    assert len(ini.warnings) == 1
+    assert ini.warnings[0].startswith(f"{tmp_path}/more2.ini:2: args")
+    assert f"{tmp_path}/more1.ini:3" in ini.warnings[0]
     assert [Path(name).name for name in ini.files] == ["main.ini", "more1.ini", "more2.ini"]
 
 
