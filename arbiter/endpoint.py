@@ -38,8 +38,8 @@ class Endpoint:
         self.address = address
         self._loop = loop
         self._control = control
-        self._context = zmq.Context()
-        self._socket: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
+        self.context = zmq.Context()
+        self._socket: zmq.Socket[bytes] = self.context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, LINGER_MS)
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
         self._bind()
@@ -52,7 +52,7 @@ class Endpoint:
         """Sends what is queued, for a short while, and closes."""
         self._loop.forget(self._fd)
         self._socket.close()
-        self._context.term()
+        self.context.term()
 
     def _bind(self) -> None:
         before = os.umask(0o077)
@@ -60,7 +60,7 @@ class Endpoint:
             self._socket.bind(self.address)
         except zmq.ZMQError as error:
             self._socket.close(0)
-            self._context.term()
+            self.context.term()
             raise SocketError(f"endpoint {self.address}: {error.strerror}") from None
         finally:
             os.umask(before)

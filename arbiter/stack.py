@@ -36,7 +36,6 @@ log = logging.getLogger("chaussette.arbiter")
 FLUSH_TIMEOUT = 5.0
 FDS_PER_PROCESS = 4
 _WITHOUT_EFFECT = {
-    "pubsub_endpoint": "events are not published yet",
     "stats_endpoint": "statistics are not published yet",
     "statsd": "statistics are not published yet",
     "multicast_endpoint": "discovery is not offered",
@@ -127,16 +126,22 @@ def _run(arbiter: Arbiter) -> int:
 
 def _open_endpoint(arbiter: Arbiter, stack: contextlib.ExitStack) -> None:
     from chaussette.arbiter.endpoint import Endpoint  # an embedded arbiter needs no zmq
+    from chaussette.arbiter.publisher import Publisher
     from chaussette.arbiter.steward import Steward
 
-    runtime = RuntimeDir(arbiter.config.arbiter.runtime_dir)
+    settings = arbiter.config.arbiter
+    runtime = RuntimeDir(settings.runtime_dir)
     stack.callback(runtime.close)
-    address = arbiter.config.arbiter.endpoint or runtime.endpoint("control.sock")
+    address = settings.endpoint or runtime.endpoint("control.sock")
     if address.startswith("tcp://"):
         log.warning("endpoint %s: every user of this machine can command this arbiter", address)
     endpoint = Endpoint(address, arbiter.loop, Steward(arbiter))
-    arbiter.closers.append(endpoint.close)
-    log.info("control endpoint at %s", address)
+    publisher = Publisher(
+        settings.pubsub_endpoint or runtime.endpoint("events.sock"), endpoint.context
+    )
+    arbiter.listeners.append(publisher.publish)
+    arbiter.closers += [publisher.close, endpoint.close]
+    log.info("control endpoint at %s, events at %s", address, publisher.address)
 
 
 def without_effect(config: StackConfig) -> list[str]:
