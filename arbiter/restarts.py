@@ -48,7 +48,9 @@ class RestartPolicy:
         self.failures = 0
 
     def died(self, now: float, processes: int) -> None:
-        """A process that was up has ended unasked."""
+        """A process that was up has ended unasked: it is replaced, whatever failed before."""
+        self.parked = False
+        self.failures = 0
         self._deaths.append(now)
         while self._deaths and self._deaths[0] < now - WINDOW:
             self._deaths.popleft()

@@ -299,17 +299,18 @@ class Watcher:
         if act is Act.STOPPED:
             return
         if not process.settings.respawn:
-            self._one_less()
+            self._one_less(ending)
         elif act is Act.DIED:
             self.restarts.died(now, self.wish.count)
         else:
             self.exit_code = ending.code
             self._failed(process, f"process {process.pid} ended before it was ready: {ending}")
 
-    def _one_less(self) -> None:
+    def _one_less(self, ending: Ending) -> None:
         """A process that is not to be replaced has ended."""
         self.wish.count -= 1
         if self.wish.count <= 0:
+            self._answer(Outcome(ending.code == 0, f"its last process has ended: {ending}"))
             self.wish.count = self.settings.numprocesses
             self.stop()
 

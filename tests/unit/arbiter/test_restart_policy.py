@@ -83,6 +83,16 @@ def test_a_burst_of_deaths_is_repaired_at_once_and_more_than_that_later() -> Non
     assert not policy.parked
 
 
+def test_a_death_is_repaired_where_another_start_was_given_up() -> None:
+    policy = RestartPolicy()
+    now = fail(policy, 9)
+    assert policy.parked
+    policy.died(now, 3)
+    assert not policy.parked
+    fail(policy, 6)
+    assert policy.parked
+
+
 def test_a_large_watcher_may_lose_all_twice() -> None:
     policy = RestartPolicy()
     for _ in range(200):
