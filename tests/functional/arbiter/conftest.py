@@ -1,0 +1,26 @@
+"""Real arbiters, each in a short-lived directory with a short path."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from arbiter_under_test import Arbiters
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A directory whose path leaves room for a unix socket's name."""
+    with tempfile.TemporaryDirectory(prefix="ar-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def arbiters(folder: Path) -> Iterator[Arbiters]:
+    """Starts arbiters; what is still running at the end is ended, and must end cleanly."""
+    made = Arbiters(folder)
+    yield made
+    made.close()
