@@ -111,6 +111,8 @@ def speaks_notify(settings: WatcherSettings) -> bool:
         return settings.readiness == "notify"
     words: Sequence[str] = settings.argv
     if not words:
+        if "chaussette" not in settings.cmd:  # asked at each start, and splitting is slow
+            return False
         try:
             words = shlex.split(settings.cmd)
         except ValueError:
