@@ -174,7 +174,7 @@ class AsyncioBackend(abc.ABC):
         try:
             loop.run_until_complete(self._main(ready))
         finally:
-            _close_loop(loop)
+            close_loop(loop)
 
     @abc.abstractmethod
     async def start(self) -> None:
@@ -267,7 +267,7 @@ class AsyncioBackend(abc.ABC):
         )
 
 
-def _close_loop(loop: asyncio.AbstractEventLoop) -> None:
+def close_loop(loop: asyncio.AbstractEventLoop) -> None:
     """Ends what is left of the application's tasks; waits for no thread of its executor.
 
     asyncio.Runner would wait for those without a limit.

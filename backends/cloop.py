@@ -26,17 +26,21 @@ class LoopDrain:
 
     def begin(self) -> None:
         """The loop accepts no more; the listening socket itself is not touched."""
-        found = descriptors.watchers(self._listener)
-        if not found:
-            return  # the loop has not begun, or has ended
-        self._epoll = found[0]
-        for epoll in found:
-            descriptors.silence(epoll, self._listener)
+        for epoll, fd in descriptors.watching(self._listener):
+            self._epoll = epoll
+            descriptors.silence(epoll, fd)
+
+    def is_empty(self) -> bool:
+        """Whether no connection is left."""
+        left = [] if self._epoll is None else descriptors.connections(self._epoll)
+        for each in left:
+            each.close()
+        return not left
 
     def step(self) -> bool:
         """Does what is due; True when the loop may be stopped."""
         if self._epoll is None:
-            return True
+            return True  # the loop has not begun, or has ended
         left = descriptors.connections(self._epoll)
         try:
             if not left and not self._is_busy():

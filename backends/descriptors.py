@@ -21,9 +21,22 @@ _LAST_DATA_SENT, _LAST_DATA_RECEIVED = 44, 52
 """Offsets in struct tcp_info (linux/tcp.h): milliseconds since either happened."""
 
 
-def watchers(fd: int) -> list[int]:
-    """The epoll descriptors of this process that watch `fd`."""
-    return [each for each in _epolls() if fd in watched(each)]
+def watching(fd: int) -> list[tuple[int, int]]:
+    """Where this process watches a socket: epoll descriptors, each with the number it uses.
+
+    That number may be another than `fd`, when a library made a copy.
+    """
+    wanted = os.fstat(fd).st_ino
+    return [
+        (epoll, each) for epoll in _epolls() for each in watched(epoll) if _inode(each) == wanted
+    ]
+
+
+def _inode(fd: int) -> int:
+    try:
+        return os.fstat(fd).st_ino
+    except OSError:
+        return 0
 
 
 def _epolls() -> Iterator[int]:

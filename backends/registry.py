@@ -39,7 +39,7 @@ BUILT_IN = {
 """For a checkout whose metadata is not installed; a test compares it with setup.cfg."""
 
 PREFERENCE = {
-    Interface.WSGI: ("waitress", "gevent", "granian", "wsgiref"),
+    Interface.WSGI: ("waitress", "gevent", "wsgiref"),
     Interface.ASGI: ("uvicorn", "granian", "hypercorn"),
 }
 """What is taken when nobody says what to take: the first that is installed.

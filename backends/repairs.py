@@ -38,6 +38,12 @@ class Started:
         self.status, self.headers = status, headers
         return self.written.append
 
+    def code(self) -> int:
+        """The number in the status line."""
+        if not self.status:
+            raise AssertionError("the application did not call start_response()")
+        return int(self.status.split(" ", 1)[0])
+
 
 def refuse_line_breaks(status: str, headers: Headers) -> None:
     """Raises ValueError where a line break would let a client forge headers."""

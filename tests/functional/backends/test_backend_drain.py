@@ -18,6 +18,7 @@ from conftest import backends, need
 from chaussette.backends.base import IDLE_GRACE, Can
 
 KEEPS = backends(Can.KEEPALIVE)
+THREADED = [(name, "wsgi") for name in backends(Can.WSGI | Can.THREADS)]
 MARGIN = 3.0
 """Seconds more than allowed after which a busy machine is no excuse."""
 
@@ -252,7 +253,7 @@ def test_keepalive_can_be_switched_off(nest: Nursery, pair: tuple[str, str]) -> 
 
 @each_pair(Can.SPAWN_LIMIT)
 def test_spawn_limits_requests_at_a_time(nest: Nursery, pair: tuple[str, str]) -> None:
-    threads = ("--threads", "4") if pair in pairs(Can.THREADS) else ()
+    threads = ("--threads", "4") if pair in THREADED else ()
     server = serve(nest, pair, "--spawn", "2", *threads)
     wires = [server.connect() for _ in range(3)]
     for wire in wires:
