@@ -197,4 +197,4 @@ def _check_streams(watcher: WatcherSettings) -> None:
         if options and not any(
             True for value in options.values() for _ in variables.names_in(value)
         ):
-            make_sink(options, channel).close()
+            make_sink(options, channel, only_check=True).close()

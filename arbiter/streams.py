@@ -8,6 +8,7 @@ not fit into the queue is dropped, and counted, and said once there is room.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import sys
@@ -15,7 +16,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Protocol
 
 from chaussette.errors import ConfigError, did_you_mean
@@ -106,6 +106,13 @@ class FileStream:
         else:
             os.truncate(self._path, 0)
         self.reopen()
+
+
+class _Unopened(FileStream):
+    """A file stream whose options are all right, and nothing more."""
+
+    def _open(self) -> int:
+        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
 
 class Writer:
@@ -239,8 +246,8 @@ class StreamTable:
         self._sinks.clear()
 
 
-def make_sink(options: Mapping[str, str], channel: str) -> Sink:
-    """A sink from its options. Raises ConfigError."""
+def make_sink(options: Mapping[str, str], channel: str, only_check: bool = False) -> Sink:
+    """A sink from its options; with `only_check`, one that opens no file. Raises ConfigError."""
     kind = options.get("class", "FileStream" if "filename" in options else "StdoutStream")
     if kind.rpartition(".")[2] == "StdoutStream":
         return StdoutStream(sys.stdout.fileno() if channel == "stdout" else sys.stderr.fileno())
@@ -253,7 +260,9 @@ def make_sink(options: Mapping[str, str], channel: str) -> Sink:
     if "filename" not in options:
         raise ConfigError(f"{channel}_stream: a FileStream needs {channel}_stream.filename")
     try:
-        return FileStream(
+        if only_check:
+            _check_writable(options["filename"])
+        return (_Unopened if only_check else FileStream)(
             options["filename"],
             SIZE.parse(options.get("max_bytes", "0")),
             int(options.get("backup_count", "0")),
@@ -267,6 +276,16 @@ def make_sink(options: Mapping[str, str], channel: str) -> Sink:
         raise ConfigError(
             f"{channel}_stream.filename = {options['filename']!r}: {error.strerror}"
         ) from None
+
+
+def _check_writable(path: str) -> None:
+    """Raises OSError where the file could not be opened for writing, and makes none."""
+    place = path if os.path.exists(path) else os.path.dirname(path) or "."
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not os.access(place, os.W_OK):
+        code = errno.EACCES if os.path.exists(place) else errno.ENOENT
+        raise OSError(code, os.strerror(code))
 
 
 def open_pipe() -> tuple[int, int]:
@@ -295,8 +314,3 @@ def _wait_writable(fd: int) -> None:
     import select  # only on this rare path
 
     select.select([], [fd], [])
-
-
-def ensure_directory(path: str) -> None:
-    """Makes the directory of a log file where it is missing."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
