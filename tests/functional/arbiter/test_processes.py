@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -316,7 +317,7 @@ def test_a_hung_worker_is_found_and_replaced(arbiters: Arbiters) -> None:
             copy_env=True,
             heartbeat_timeout=3,
         ),
-        environ={"PATH": f"{Path(os.sys.executable).parent}:{os.environ['PATH']}"},
+        environ={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )
     (pid,) = arbiter.settled("w")
     os.kill(pid, signal.SIGSTOP)
