@@ -167,6 +167,7 @@ def _act_under_load(one: Contender, case: Case, daemon: Daemon, births: Births, 
         _wait(TAIL)
         ended = time.monotonic()
     before, during = load.tally(calm, began), load.tally(began, ended)
+    served = {sample.version for sample in load.samples() if sample.ended >= began}
     return {
         **_head(one, case),
         "requests": during.requests,
@@ -177,6 +178,7 @@ def _act_under_load(one: Contender, case: Case, daemon: Daemon, births: Births, 
         "calm_worst_ms": round(before.worst * 1000, 1),
         "calm_median_ms": round(before.median * 1000, 1),
         "took_s": round(took, 2),
+        "new_serves": "2" in served,
         "exit": exit_code,
     }
 
@@ -226,6 +228,7 @@ def _merge(rows: list[Row]) -> list[Row]:
             "reasons": reasons,
             **middle,
             "added_ms": [round(row["worst_ms"] - row["calm_worst_ms"], 1) for row in good],
+            "new_serves": sum(row["new_serves"] for row in good),
             "exit": sorted({row["exit"] for row in good}),
         })  # fmt: skip
     return merged
