@@ -79,9 +79,14 @@ class FileStream:
         if self._time_format:
             prefix = f"{time.strftime(self._time_format)} [{pid}] | ".encode()
             data = b"".join(prefix + line for line in data.splitlines(keepends=True))
-        if self._max_bytes and os.fstat(self._fd).st_size + len(data) > self._max_bytes:
-            self._rotate()
-        _write_all(self._fd, data)
+        size = os.fstat(self._fd).st_size if self._max_bytes else 0
+        while data:
+            end = self._fitting(data, size)
+            _write_all(self._fd, data[:end])
+            data = data[end:]
+            if data:
+                self._rotate()
+                size = 0
 
     def reopen(self) -> None:
         """Opens the file by name again, after somebody has renamed it."""
@@ -92,6 +97,16 @@ class FileStream:
     def close(self) -> None:
         """Closes the file."""
         os.close(self._fd)
+
+    def _fitting(self, data: bytes, size: int) -> int:
+        """How many of the bytes still fit, in whole lines; at least one line into an empty file."""
+        room = self._max_bytes - size
+        if not self._max_bytes or len(data) <= room:
+            return len(data)
+        end = data.rfind(b"\n", 0, max(0, room)) + 1
+        if not end and not size:
+            end = data.find(b"\n") + 1 or len(data)
+        return end
 
     def _open(self) -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
