@@ -45,7 +45,8 @@ class Client:
             if reply_id == waiting_for:
                 return reply
         raise NotAnswered(
-            f"no answer from {self.endpoint} within {self.timeout:g}s; is circusd running?{_hint(self.endpoint)}"
+            f"no answer from {self.endpoint} within {self.timeout:g}s; is circusd running?"
+            + _hint(self.endpoint)
         )
 
     def close(self) -> None:

@@ -98,6 +98,9 @@ def read_reply(frame: bytes) -> tuple[str, Reply, dict[str, Any]]:
         for key, value in message.items()
         if key not in ("id", "status", "time", "reason", "errno", "tb")
     }
+    if message.get("status") not in ("ok", "error"):
+        # The state of one watcher stands where other replies have `ok`, as in Circus.
+        extra["status"] = message.get("status")
     reply = Reply(
         ok=message.get("status") != "error",
         fields=extra,
