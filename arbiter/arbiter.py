@@ -22,7 +22,7 @@ from chaussette.arbiter.process import Process
 from chaussette.arbiter.reaper import reap_strangers
 from chaussette.arbiter.sockets import SocketTable
 from chaussette.arbiter.streams import StreamTable
-from chaussette.arbiter.watcher import Outcome, Watcher
+from chaussette.arbiter.watcher import Outcome, Waiter, Watcher
 from chaussette.settings.load import StackConfig
 from chaussette.settings.watcher import WatcherSettings
 
@@ -57,6 +57,7 @@ class Arbiter:
         self.inbox = Inbox()
         self.factory = ProcessFactory(self.loop, sockets, streams, self.inbox.address)
         self.watchers: dict[str, Watcher] = {}
+        self._leaving: list[Watcher] = []
         self._by_pid: dict[int, Watcher] = {}
         self._boot_errors: set[tuple[str, int, str]] = set()
         self._heartbeats: Timer | None = None
@@ -101,15 +102,16 @@ class Arbiter:
             self._stop_awaiting(name)
         if self.config.arbiter.stop_timeout is not None:
             self.loop.after(self.config.arbiter.stop_timeout, self.kill)
-        left = set(self.watchers)
+        watchers = [*self.watchers.values(), *self._leaving]
+        left = set(watchers)
 
-        def gone(name: str, _: Outcome) -> None:
-            left.discard(name)
+        def gone(watcher: Watcher, _: Outcome) -> None:
+            left.discard(watcher)
             if not left:
                 self._all_gone()
 
-        for name, watcher in self.watchers.items():
-            watcher.stop(partial(gone, name))
+        for watcher in watchers:
+            watcher.stop(partial(gone, watcher))
         if not left:
             self._all_gone()
 
@@ -124,7 +126,7 @@ class Arbiter:
         if not self.stopping:
             self.stop()
         log.warning("killing what is left")
-        for watcher in self.watchers.values():
+        for watcher in [*self.watchers.values(), *self._leaving]:
             watcher.kill()
         # Whatever else goes wrong, the arbiter itself ends.
         self.loop.after(LAST_WAIT, self.loop.stop)
@@ -152,6 +154,39 @@ class Arbiter:
         watcher = Watcher(settings, self.loop, self)
         self.watchers[settings.name.lower()] = watcher
         return watcher
+
+    def start_watchers(self, watchers: Iterable[Watcher]) -> None:
+        """Starts those that start by themselves, by priority, as at the arbiter's start."""
+        self._start_watchers(sorted(watchers, key=lambda one: -one.settings.priority))
+
+    def remove_watcher(self, watcher: Watcher, done: Waiter, *, nostop: bool = False) -> None:
+        """Forgets a watcher at once, and ends its processes; with `nostop` they run on."""
+        del self.watchers[watcher.name.lower()]
+        self._stop_awaiting(watcher.name)
+        self.publish(watcher.name, "remove", {})
+        self._leaving.append(watcher)
+        if nostop:
+            for process in watcher.release():
+                self._let_run_on(process)
+
+        def gone(outcome: Outcome) -> None:
+            self._leaving.remove(watcher)
+            done(outcome)
+
+        watcher.stop(gone)
+
+    def _let_run_on(self, process: Process) -> None:
+        """Nobody looks after the process any more, but for its last words and its end."""
+        self._by_pid.pop(process.pid, None)
+        self.loop.forget(process.pidfd)
+
+        def ended() -> None:
+            if process.wait_nowait() is not None:
+                self.loop.forget(process.pidfd)
+                process.release()
+                self.factory.release(process)
+
+        self.loop.watch(process.pidfd, ended)
 
     def watcher(self, name: str) -> Watcher | None:
         """The watcher of that name, in any case, or None."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from chaussette.arbiter.lifecycle import State
@@ -53,6 +54,8 @@ class Process:
         self.timer: Timer | None = None
         self.retirement: Timer | None = None
         self.retiring = False
+        self.farewell: list[Callable[[], None]] = []
+        """Called once it has ended and been waited for."""
         self._held: Held | None = None
 
     def view(self) -> ProcessView:

@@ -11,7 +11,7 @@ import itertools
 import logging
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from chaussette.arbiter.command import speaks_notify
@@ -21,7 +21,7 @@ from chaussette.arbiter.plan import FleetView, Style, plan
 from chaussette.arbiter.process import Ending, Process, pick_lifetime
 from chaussette.arbiter.restarts import RestartPolicy
 from chaussette.errors import SpawnError
-from chaussette.settings.watcher import WatcherSettings
+from chaussette.settings.watcher import WatcherSettings, tuned
 
 log = logging.getLogger("chaussette.arbiter")
 KILL_AGAIN = 10.0
@@ -70,6 +70,8 @@ class Wish:
     generation: int = 1
     style: Style = Style.SWAP
     surge: int | None = None
+    pause: float = 0.0
+    """Seconds between a batch that has come up and the next one."""
 
 
 class Watcher:
@@ -165,6 +167,7 @@ class Watcher:
         *,
         style: Style = Style.SWAP,
         surge: int | None = None,
+        pause: float = 0.0,
         by_signal: bool = True,
     ) -> None:
         """Replaces all processes by a new generation, started with `settings`.
@@ -189,8 +192,48 @@ class Watcher:
         self.wish.generation = next(self._numbers)
         self.wish.style = Style.STOP_FIRST if settings.singleton else style
         self.wish.surge = surge
+        self.wish.pause = pause
         self._owner.publish(self.name, "reload", {"generation": self.wish.generation})
         self._ask(done)
+
+    def retune(self, settings: WatcherSettings) -> None:
+        """Takes over what needs no new processes; those that run follow it at once.
+
+        All other fields of `settings` are left for `swap`.
+        """
+        for process in self.processes():
+            aged = process.settings.max_age != settings.max_age
+            process.settings = tuned(process.settings, settings)
+            if aged and process.state is State.READY:
+                self._plan_retirement(process)
+        generation, serving = self._serving
+        self._serving = (generation, tuned(serving, settings))
+        self.settings = tuned(self.settings, settings)
+        self.replan()
+
+    def stop_process(
+        self, process: Process, number: int | None = None, timeout: float | None = None
+    ) -> None:
+        """Ends one process, with another signal or patience than usual; it is replaced."""
+        settings = process.settings
+        process.settings = replace(
+            settings,
+            stop_signal=settings.stop_signal if number is None else number,
+            graceful_timeout=settings.graceful_timeout if timeout is None else timeout,
+        )
+        if process.state is not State.STOPPING:
+            self.feed(process, Event.STOP_ASKED)
+            return
+        process.ask_to_stop()
+        self._deadline(process, process.settings.graceful_timeout)
+
+    def release(self) -> list[Process]:
+        """Lets go of all processes without ending them; returns them."""
+        let_go = self.processes()
+        self._processes.clear()
+        for process in let_go:
+            process.cancel_timers()
+        return let_go
 
     def send(self, number: int) -> None:
         """Sends a signal to all processes."""
@@ -243,6 +286,7 @@ class Watcher:
                 self._welcome(process)
             case Act.TERM:
                 log.info("%s: stopping process %d", self.name, process.pid)
+                self._owner.publish(self.name, "kill", {"process_pid": process.pid})
                 process.ask_to_stop()
                 self._deadline(process, settings.graceful_timeout)
             case Act.LET_GO:
@@ -266,11 +310,23 @@ class Watcher:
     def _welcome(self, process: Process) -> None:
         self.restarts.came_up()
         log.info("%s: process %d is ready", self.name, process.pid)
-        if process.settings.max_age:
-            process.retirement = self._loop.after(
-                pick_lifetime(process.settings), lambda: self._retire(process)
-            )
+        self._plan_retirement(process)
+        if self.wish.pause and not self._is_anybody_starting():
+            self._next_start = self._loop.clock() + self.wish.pause
         self._owner.publish(self.name, "ready", {"process_pid": process.pid})
+
+    def _plan_retirement(self, process: Process) -> None:
+        if process.retirement is not None:
+            process.retirement.cancel()
+            process.retirement = None
+        if process.settings.max_age:
+            when = process.started + pick_lifetime(process.settings)
+            process.retirement = self._loop.at(
+                max(when, self._loop.clock()), lambda: self._retire(process)
+            )
+
+    def _is_anybody_starting(self) -> bool:
+        return any(one.state is State.STARTING for one in self._processes.values())
 
     def _retire(self, process: Process) -> None:
         process.retiring = True
@@ -291,6 +347,8 @@ class Watcher:
         del self._processes[process.pid]
         process.release()
         self._owner.process_gone(process)
+        for tell in process.farewell:
+            tell()
         self._owner.publish(
             self.name, "reap", {"process_pid": process.pid, "exit_code": ending.code}
         )
@@ -356,6 +414,7 @@ class Watcher:
         failed = self.wish.generation
         self.wish.generation, self.settings = self._serving
         self.wish.style = Style.SWAP
+        self.wish.pause = 0.0
         self.failure = reason
         log.error(
             "%s: generation %d did not come up (%s); generation %d serves on",
@@ -464,6 +523,7 @@ class Watcher:
         self._serving = (self.wish.generation, self.settings)
         self.wish.style = Style.STOP_FIRST if self.settings.singleton else Style.SWAP
         self.wish.surge = None
+        self.wish.pause = 0.0
         self._answer(Outcome(True))
 
     def _reload_by_hup(self, done: Waiter | None) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from chaussette.settings.declare import Change, setting
+from chaussette.settings.declare import Change, declared, setting
 from chaussette.settings.kinds import (
     BOOL,
     MODE,
@@ -170,3 +170,17 @@ class WatcherSettings:
     argv: tuple[str, ...] = setting(
         (), WORDS, "The command as words; for the library, where nothing is to be split."
     )
+
+
+def tuned(settings: WatcherSettings, by: WatcherSettings) -> WatcherSettings:
+    """The settings with all values of `by` that take effect without new processes."""
+    at_once = [
+        name
+        for name, (what, _) in declared(WatcherSettings).items()
+        if what.on_change is Change.NOTHING
+    ]
+    return replace(settings, **{name: getattr(by, name) for name in (*at_once, *_NOT_PASSED)})
+
+
+_NOT_PASSED = ("hooks", "options")
+"""What no process is given."""
