@@ -83,7 +83,7 @@ class BjoernBackend:
         self._listener = task.sockets[0]
         self._copy = self._listener.dup()
         self._copy.setblocking(False)
-        self._ending = LoopDrain(self._drain, self._copy.fileno(), self._meter.is_busy)
+        self._ending = LoopDrain(self._drain, self._listener, self._meter.is_busy)
         self._app = self._wrap()
         self._waker = Waker()
         self._is_over = False

@@ -18,7 +18,7 @@ from chaussette.backends.drain import Drain
 class LoopDrain:
     """Ends one C loop that watches a listener. `step` is called now and again."""
 
-    def __init__(self, drain: Drain, listener: int, is_busy: Callable[[], bool]) -> None:
+    def __init__(self, drain: Drain, listener: socket.socket, is_busy: Callable[[], bool]) -> None:
         self._drain = drain
         self._listener = listener
         self._is_busy = is_busy
@@ -26,13 +26,13 @@ class LoopDrain:
 
     def begin(self) -> None:
         """The loop accepts no more; the listening socket itself is not touched."""
-        for epoll, fd in descriptors.watching(self._listener):
+        for epoll, fd in descriptors.watching(self._listener.fileno()):
             self._epoll = epoll
             descriptors.silence(epoll, fd)
 
     def is_empty(self) -> bool:
         """Whether no connection is left."""
-        left = [] if self._epoll is None else descriptors.connections(self._epoll)
+        left = [] if self._epoll is None else descriptors.connections(self._epoll, self._listener)
         for each in left:
             each.close()
         return not left
@@ -41,7 +41,7 @@ class LoopDrain:
         """Does what is due; True when the loop may be stopped."""
         if self._epoll is None:
             return True  # the loop has not begun, or has ended
-        left = descriptors.connections(self._epoll)
+        left = descriptors.connections(self._epoll, self._listener)
         try:
             if not left and not self._is_busy():
                 return True

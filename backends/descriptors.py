@@ -69,17 +69,27 @@ def silence(epoll_fd: int, fd: int) -> None:
         epoll.register(fd, 0)
 
 
-def connections(epoll_fd: int) -> list[socket.socket]:
-    """The connected sockets that an epoll descriptor watches, as copies to be closed."""
+def connections(epoll_fd: int, listener: socket.socket) -> list[socket.socket]:
+    """The connections of a listener that an epoll descriptor watches, as copies to be closed."""
     found = []
     for fd in watched(epoll_fd):
         with contextlib.suppress(OSError):
             copy = socket.socket(fileno=os.dup(fd))
-            if copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                copy.close()
-            else:
+            if _was_accepted(copy, listener):
                 found.append(copy)
+            else:
+                copy.close()
     return found
+
+
+def _was_accepted(candidate: socket.socket, listener: socket.socket) -> bool:
+    """An accepted socket has its listener's port or path; a loop has sockets of its own, too."""
+    if candidate.family != listener.family:
+        return False
+    if candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        return False
+    ours, theirs = candidate.getsockname(), listener.getsockname()
+    return bool(ours == theirs if listener.family == socket.AF_UNIX else ours[1] == theirs[1])
 
 
 def is_idle(connection: socket.socket) -> bool:

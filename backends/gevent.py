@@ -97,7 +97,7 @@ class GeventBackend:
     def _turn(self, seconds: float) -> None:
         self._meter.beat()
         self._close_idle()
-        self._wake.wait(min(seconds, LOOK_INTERVAL) if self._idle or self._pool else seconds)
+        self._wake.wait(min(seconds, LOOK_INTERVAL) if self._idle else seconds)
         self._wake.clear()
 
     def _close_idle(self) -> None:
@@ -113,6 +113,8 @@ class GeventBackend:
         """A connection waits for a request from now on."""
         patience = FIRST_REQUEST_TIMEOUT if is_fresh else self._settings.keepalive
         self._idle[handler] = time.monotonic() + patience
+        if len(self._idle) == 1:
+            self._wake.set()  # the loop slept because nothing was idle
 
     def has_request(self, handler: Any) -> None:
         """A request has come on a connection, or its end."""

@@ -88,7 +88,7 @@ class GranianBackend:
         server_context(task.settings)  # only to say in good time what is wrong with the files
         self._listener = task.sockets[0]
         self._listener.setblocking(False)
-        self._ending = LoopDrain(self._drain, self._listener.fileno(), self._meter.is_busy)
+        self._ending = LoopDrain(self._drain, self._listener, self._meter.is_busy)
         self._signal = self._rust.WorkerSignal()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import MutableMapping
 from typing import Any
 
 from chaussette import workerlog
 from chaussette.backends.aio import AsyncioBackend, Connection
 from chaussette.backends.base import Can, Declaration, Requirement, Task
-from chaussette.backends.counting import count_asgi, mount_asgi
+from chaussette.backends.counting import AsgiApp, Receive, Send, count_asgi, mount_asgi
 from chaussette.backends.library import library
 from chaussette.errors import AppLoadError
 
@@ -50,12 +52,28 @@ class HypercornBackend(AsyncioBackend):
         self._server = library("hypercorn.asyncio.tcp_server", REQUIREMENT.install)
         self._config = self._configure()
         counted = count_asgi(task.app.callable, self.meter, self.is_leaving)
-        app = mount_asgi(counted, self.settings.root_path)
+        app = self._keep_track(mount_asgi(counted, self.settings.root_path))
         self._app = library("hypercorn.app_wrappers", REQUIREMENT.install).ASGIWrapper(app)
         self._lifespan: Any = None
         self._lifespan_task: asyncio.Task[None] | None = None
         self._context: Any = None
         self._state: dict[str, Any] = {}
+        self._websockets: set[Send] = set()
+
+    def _keep_track(self, app: AsgiApp) -> AsgiApp:
+        """The application, with the way to each open WebSocket remembered."""
+
+        async def tracked(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+            if scope["type"] != "websocket":
+                await app(scope, receive, send)
+                return
+            self._websockets.add(send)
+            try:
+                await app(scope, receive, send)
+            finally:
+                self._websockets.discard(send)
+
+        return tracked
 
     def _configure(self) -> Any:
         config = library("hypercorn.config", REQUIREMENT.install).Config()
@@ -107,8 +125,10 @@ class HypercornBackend(AsyncioBackend):
         )
 
     def close_idle(self) -> None:
-        """Hypercorn closes idle connections itself, and says GOAWAY on HTTP/2."""
+        """Hypercorn closes idle connections itself, and says GOAWAY on HTTP/2; no WebSockets."""
         self.background(self._context.terminated.set())
+        while self._websockets:
+            self.background(_say_goodbye(self._websockets.pop()))
 
     async def end(self) -> None:
         """Runs the application's shutdown."""
@@ -116,3 +136,9 @@ class HypercornBackend(AsyncioBackend):
         await self._lifespan.wait_for_shutdown()
         self._lifespan_task.cancel()
         await asyncio.gather(self._lifespan_task, return_exceptions=True)
+
+
+async def _say_goodbye(send: Send) -> None:
+    """Tells the client of a WebSocket that the service restarts (RFC 6455 and its registry)."""
+    with contextlib.suppress(Exception):  # the application closed it at the same moment
+        await send({"type": "websocket.close", "code": 1012})

@@ -87,7 +87,7 @@ class MeinheldBackend:
         self._meter = Meter(task, self.stop)
         self._listener = task.sockets[0]
         self._copy = self._listener.dup()  # the library closes what it is given
-        self._ending = LoopDrain(self._drain, self._copy.fileno(), self._meter.is_busy)
+        self._ending = LoopDrain(self._drain, self._listener, self._meter.is_busy)
         self._handlers = {
             number: signal.getsignal(number)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGPIPE)

@@ -162,7 +162,12 @@ def _large(_environ: dict[str, Any], start_response: Any) -> Any:
     return (BLOCK for _ in range(320))
 
 
+def _socket_module(_environ: dict[str, Any], start_response: Any) -> Any:
+    return _answer(start_response, socket.socket.__module__.encode())
+
+
 WSGI = {
+    "socket-module": _socket_module,
     "large": _large,
     "hello": _hello,
     "environ": _show_environ,

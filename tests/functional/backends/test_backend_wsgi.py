@@ -8,12 +8,13 @@ import socket
 
 import pytest
 from backend_server import Nursery, Server
-from conftest import Shared
+from conftest import Shared, backends
 
 from chaussette.backends.base import Can
 
 pytestmark = pytest.mark.backends(Can.WSGI)
 APP = "validated"
+KEEPS = backends(Can.WSGI | Can.KEEPALIVE)
 
 
 @pytest.fixture
@@ -303,8 +304,3 @@ def test_threads(nest: Nursery, backend: str) -> None:
         for gate in gates:
             gate.close()
         assert [one.read().body, two.read().body] == [b"passed", b"passed"]
-
-
-from conftest import backends  # noqa: E402
-
-KEEPS = backends(Can.WSGI | Can.KEEPALIVE)

@@ -209,11 +209,12 @@ def test_connections_of_an_epoll_set(listener: socket.socket) -> None:
         accepted, _ = listener.accept()
         epoll.register(listener, select.EPOLLIN)
         epoll.register(accepted, select.EPOLLIN)
-        found = descriptors.connections(epoll.fileno())
+        epoll.register(client, select.EPOLLIN)  # one that the application opened itself
+        found = descriptors.connections(epoll.fileno(), listener)
         assert [each.getpeername() for each in found] == [client.getsockname()]
         for each in (*found, accepted):
             each.close()
-    assert descriptors.connections(12345) == []
+    assert descriptors.connections(12345, listener) == []
 
 
 def test_connection_is_idle_until_something_comes(listener: socket.socket) -> None:
