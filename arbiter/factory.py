@@ -92,7 +92,8 @@ class ProcessFactory:
         return [one for one in self.sockets_of(settings) if not named or one.name in named]
 
     def close(self) -> None:
-        """Closes the pipes that are left."""
+        """Closes the scoreboard, and the pipes that are left."""
+        self._scoreboard.close()
         for outlets in self._outlets.values():
             for outlet in outlets:
                 outlet.close()

@@ -126,6 +126,10 @@ class Scoreboard:
             raise IndexError(index)
         return Slot(self._words[index * _WORDS : (index + 1) * _WORDS])
 
+    def close(self) -> None:
+        """Closes the descriptor; the memory stays as long as a slot of it is held."""
+        os.close(self.fd)
+
     def environment(self, index: int) -> str:
         """The value of CHAUSSETTE_SCOREBOARD for the worker of this slot."""
         return f"{self.fd}:{index}:{self.slots}"
