@@ -52,6 +52,8 @@ class Arbiter:
         self.loop = loop or Loop()
         self.exit_code = 0
         self.stopping = False
+        self.endpoints: dict[str, str] = {}
+        """Addresses by the name of their setting, once they are bound."""
         self.listeners: list[Listener] = []
         self.closers: list[Callable[[], None]] = []
         self.inbox = Inbox()

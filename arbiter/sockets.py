@@ -55,6 +55,29 @@ class ListeningSocket:
         sock.listen(settings.backlog)
         return sock
 
+    def end(self) -> None:
+        """Closes it everywhere: no process that inherited it can keep its port."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self.close()
+
+    def take_over(self, settings: SocketSettings) -> None:
+        """Applies settings that leave it bound where it is."""
+        self.settings = settings
+        self.sock.setblocking(settings.blocking)
+        listens = self.sock.type in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
+        if listens and not settings.so_reuseport:
+            self.sock.listen(settings.backlog)
+        if settings.path is None or settings.path.startswith("@"):
+            return
+        mode = settings.mode
+        if mode is None and settings.umask is not None:
+            mode = 0o777 & ~settings.umask
+        if mode is not None:
+            os.chmod(settings.path, mode)
+        if settings.owner:
+            os.chown(settings.path, *_owner(settings, settings.owner))
+
     def close(self) -> None:
         """Closes it, and removes a unix socket's file that is ours."""
         path = self.settings.path
@@ -102,6 +125,13 @@ class SocketTable:
         `passed` are sockets from systemd by name; one whose name or address
         fits is taken instead of binding.
         """
+        for one in self.bind(wanted, passed):
+            self.put(one)
+
+    def bind(
+        self, wanted: Iterable[SocketSettings], passed: Mapping[str, socket.socket]
+    ) -> list[ListeningSocket]:
+        """As `open`, but nobody gets to see the sockets before `put`."""
         fresh: list[ListeningSocket] = []
         try:
             for settings in wanted:
@@ -110,8 +140,17 @@ class SocketTable:
             for one in fresh:
                 one.close()
             raise
-        for one in fresh:
-            self._sockets[one.name] = self._settle(one)
+        return fresh
+
+    def put(self, one: ListeningSocket) -> ListeningSocket | None:
+        """Takes a socket over; returns the one that had its name."""
+        before = self._sockets.get(one.name)
+        self._sockets[one.name] = self._settle(one)
+        return before
+
+    def remove(self, name: str) -> ListeningSocket:
+        """Takes a socket out of the table; the caller closes it."""
+        return self._sockets.pop(name)
 
     def close(self) -> None:
         """Closes all sockets and gives the reserved descriptors back."""

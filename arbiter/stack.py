@@ -14,22 +14,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from chaussette.arbiter.arbiter import Arbiter
+from chaussette.arbiter.checks import check_system
 from chaussette.arbiter.logs import set_up_logging
 from chaussette.arbiter.loop import Loop
 from chaussette.arbiter.pidfile import Pidfile
 from chaussette.arbiter.runtime import RuntimeDir
 from chaussette.arbiter.sockets import ListeningSocket, SocketTable, sockets_from_systemd
 from chaussette.arbiter.spawn import OpenFiles, seal_descriptors
-from chaussette.arbiter.streams import StreamTable, Writer, make_sink
-from chaussette.arbiter.users import look_up
-from chaussette.control.places import is_public_tcp
-from chaussette.errors import ConfigError
+from chaussette.arbiter.streams import StreamTable, Writer
 from chaussette.notify import Notifier
-from chaussette.settings import variables
 from chaussette.settings.arbiter import ArbiterSettings
 from chaussette.settings.declare import declared
 from chaussette.settings.load import StackConfig
-from chaussette.settings.watcher import WatcherSettings
 from chaussette.version import __version__
 
 log = logging.getLogger("chaussette.arbiter")
@@ -59,28 +55,6 @@ class Surroundings:
     has_endpoint: bool = True
     announce: Callable[[Arbiter], None] | None = None
     passed: Mapping[str, socket.socket] = field(default_factory=dict)
-
-
-def check_system(config: StackConfig) -> None:
-    """Checks what only the system can tell: users, groups, log directories.
-
-    Raises ConfigError that lists everything found.
-    """
-    errors: list[str] = []
-    for watcher in config.watchers:
-        for check in (_check_identity, _check_streams):
-            try:
-                check(watcher)
-            except ConfigError as error:
-                errors.append(f"[watcher:{watcher.name}] {error}")
-    for endpoint in (config.arbiter.endpoint, config.arbiter.pubsub_endpoint):
-        if endpoint is not None and is_public_tcp(endpoint):
-            errors.append(
-                f"[circus] endpoint {endpoint} is open to other machines, and whoever reaches it "
-                "can run commands: use ipc://, or tcp://127.0.0.1 behind an ssh tunnel"
-            )
-    if errors:
-        raise ConfigError("\n".join(errors))
 
 
 def run_stack(config: StackConfig, surroundings: Surroundings | None = None) -> int:
@@ -139,6 +113,7 @@ def _open_endpoint(arbiter: Arbiter, stack: contextlib.ExitStack) -> None:
     publisher = Publisher(
         settings.pubsub_endpoint or runtime.endpoint("events.sock"), endpoint.context
     )
+    arbiter.endpoints = {"endpoint": address, "pubsub_endpoint": publisher.address}
     arbiter.listeners.append(publisher.publish)
     arbiter.closers += [publisher.close, endpoint.close]
     log.info("control endpoint at %s, events at %s", address, publisher.address)
@@ -177,24 +152,3 @@ def _fds_needed(config: StackConfig) -> int:
     processes = sum(watcher.numprocesses for watcher in config.watchers)
     # Twice: during a reload, both generations are there.
     return 64 + len(config.sockets) + 2 * FDS_PER_PROCESS * processes
-
-
-def _check_identity(watcher: WatcherSettings) -> None:
-    if watcher.uid is not None or watcher.gid is not None:
-        look_up(watcher.uid, watcher.gid)
-    if (
-        watcher.working_dir
-        and "circus." not in watcher.working_dir
-        and not os.path.isdir(watcher.working_dir)
-    ):
-        raise ConfigError(f"working_dir = {watcher.working_dir!r}: there is no such directory")
-    if watcher.numprocesses > 1 and watcher.singleton:
-        raise ConfigError(f"numprocesses = {watcher.numprocesses}, but it is a singleton")
-
-
-def _check_streams(watcher: WatcherSettings) -> None:
-    for channel, options in (("stdout", watcher.stdout_stream), ("stderr", watcher.stderr_stream)):
-        if options and not any(
-            True for value in options.values() for _ in variables.names_in(value)
-        ):
-            make_sink(options, channel, only_check=True).close()
