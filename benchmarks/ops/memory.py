@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ops import managers, peers, proc
-from benchmarks.ops.daemon import Daemon, free_port
+from benchmarks.ops.daemon import Daemon, DaemonEnded, free_port
 from benchmarks.ops.settings import Options, say, scratch
 from chaussette.backends import registry
 from chaussette.backends.base import Can
@@ -38,9 +38,14 @@ def measure_pss(options: Options) -> list[Row]:
         if not found.installed or found.declaration is None:
             continue
         is_wsgi = Can.WSGI in found.declaration.can
-        hello = _weigh(backend, "hello", is_wsgi)
-        site = _weigh(backend, "site", is_wsgi)
         row: Row = {"backend": backend}
+        try:
+            hello = _weigh(backend, "hello", is_wsgi)
+            site = _weigh(backend, "site", is_wsgi)
+        except (DaemonEnded, OSError, RuntimeError, http.client.HTTPException) as error:
+            rows.append({**row, "error": str(error)[-160:]})
+            say(f"pss {backend}: {error}")
+            continue
         for name, weights in (("hello", hello), ("site", site)):
             row |= {f"{name}_pss_mib": weights[1], f"{name}_rss_mib": weights[0]}
         rows.append(row)
