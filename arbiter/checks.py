@@ -9,7 +9,7 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator
 
-from chaussette.arbiter.streams import make_sink
+from chaussette.arbiter.sinks import check_sink
 from chaussette.arbiter.users import look_up
 from chaussette.control.places import is_public_tcp
 from chaussette.errors import ConfigError, did_you_mean
@@ -84,7 +84,6 @@ def _check_identity(watcher: WatcherSettings) -> None:
 
 def _check_streams(watcher: WatcherSettings) -> None:
     for channel, options in (("stdout", watcher.stdout_stream), ("stderr", watcher.stderr_stream)):
-        if options and not any(
-            True for value in options.values() for _ in variables.names_in(value)
-        ):
-            make_sink(options, channel, only_check=True).close()
+        texts = [value for value in options.values() if isinstance(value, str)]
+        if texts and not any(True for text in texts for _ in variables.names_in(text)):
+            check_sink(options, channel)

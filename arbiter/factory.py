@@ -17,9 +17,10 @@ from chaussette.arbiter.command import Recipe, speaks_notify
 from chaussette.arbiter.loop import Loop
 from chaussette.arbiter.outlet import Outlet
 from chaussette.arbiter.process import Process
+from chaussette.arbiter.sinks.base import Origin, Sink
 from chaussette.arbiter.sockets import ListeningSocket, SocketTable, listen_environment
 from chaussette.arbiter.spawn import Descriptors, spawn
-from chaussette.arbiter.streams import Sink, StreamTable, open_pipe
+from chaussette.arbiter.streams import StreamTable, open_pipe
 from chaussette.arbiter.users import look_up
 from chaussette.errors import ConfigError, SocketError, SpawnError
 from chaussette.scoreboard import Scoreboard
@@ -72,7 +73,7 @@ class ProcessFactory:
     def release(self, process: Process) -> None:
         """A process has ended: reads its last words and frees its slot."""
         for outlet in self._outlets.pop(process.pid, []):
-            outlet.read()
+            outlet.drain()
         index = self._taken.pop(process.pid, None)
         if index is not None:
             self._scoreboard.slot(index).clear()
@@ -129,8 +130,7 @@ class ProcessFactory:
                 os.close(ours)
             raise
         self._outlets[pid] = [
-            Outlet(self._loop, self._streams.writer, sinks[name], ends[name][0], pid)
-            for name in ends
+            self._outlet(sinks[name], ends[name][0], Origin(pid, name)) for name in ends
         ]
         if given.slot is not None:
             self._taken[pid] = given.slot
@@ -184,14 +184,27 @@ class ProcessFactory:
     def _sinks(self, settings: WatcherSettings, values: Mapping[str, str]) -> dict[str, Sink]:
         sinks: dict[str, Sink] = {}
         if not settings.close_child_stdout:
-            sinks["stdout"] = self._sink(settings.stdout_stream, "stdout", values)
+            sinks["stdout"] = self._sink(settings, settings.stdout_stream, "stdout", values)
         if not settings.close_child_stderr:
-            sinks["stderr"] = self._sink(settings.stderr_stream, "stderr", values)
+            sinks["stderr"] = self._sink(settings, settings.stderr_stream, "stderr", values)
         return sinks
 
-    def _sink(self, options: Mapping[str, str], channel: str, values: Mapping[str, str]) -> Sink:
-        expanded = {name: variables.expand(value, values) for name, value in options.items()}
-        return self._streams.sink(expanded, channel)
+    def _sink(
+        self,
+        settings: WatcherSettings,
+        options: Mapping[str, str],
+        channel: str,
+        values: Mapping[str, str],
+    ) -> Sink:
+        expanded = {
+            name: variables.expand(value, values) if isinstance(value, str) else value
+            for name, value in options.items()
+        }
+        group = look_up(settings.uid, settings.gid).gid if options else None
+        return self._streams.sink(expanded, channel, group, settings.name)
+
+    def _outlet(self, sink: Sink, fd: int, origin: Origin) -> Outlet:
+        return Outlet(self._loop, self._streams.writer.lane(sink), sink, fd, origin)
 
     def _open_pipe(self, given: _Given) -> tuple[int, int]:
         ours, theirs = open_pipe()

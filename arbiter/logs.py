@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 from chaussette import logformat
-from chaussette.arbiter.streams import Sink, StdoutStream, StreamTable
+from chaussette.arbiter.sinks.base import Origin, Sink
+from chaussette.arbiter.sinks.terminal import StdoutStream
+from chaussette.arbiter.streams import StreamTable
 from chaussette.errors import ConfigError
 from chaussette.settings.arbiter import ArbiterSettings
 
@@ -26,7 +28,8 @@ class QueuedHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Queues one record."""
         text = self.format(record) + "\n"
-        self._streams.writer.put(self._sink, text.encode("utf-8", "backslashreplace"), os.getpid())
+        origin = Origin(os.getpid(), "stderr")
+        self._streams.writer.put(self._sink, text.encode("utf-8", "backslashreplace"), origin)
 
 
 def set_up_logging(settings: ArbiterSettings, streams: StreamTable) -> None:

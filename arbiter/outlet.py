@@ -1,17 +1,33 @@
-"""One pipe from one stream of one process, read in the loop, written by the writer."""
+"""One pipe from one stream of one process, read in the loop, written by a lane."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+from typing import Protocol
 
 from chaussette.arbiter.loop import Loop, Timer
-from chaussette.arbiter.streams import Sink, Writer
+from chaussette.arbiter.sinks.base import Origin, Sink
+from chaussette.arbiter.streams import Lane
 
 CHUNK = 65536
-ROUNDS = 16
-"""Reads per wake-up: enough for throughput, few enough to be fair to others."""
+BIG_PIPE = 2**20
+"""Size of the pipe of a process that fills its own; see pipe(7) for its limits."""
+ROUND = 2**20
+"""Bytes per wake-up: enough for throughput, few enough to be fair to others."""
+LONGEST_LINE = 2**20
+"""A line that is longer is passed on in parts."""
 PATIENCE = 0.2
 """Seconds that the beginning of a line waits for its end."""
+
+
+class Tap(Protocol):
+    """Who else looks at the output as it passes."""
+
+    def add(self, data: bytes) -> None:
+        """Whole lines, or a part of a long one."""
+        ...
 
 
 class Outlet:
@@ -19,16 +35,22 @@ class Outlet:
 
     Lines are kept whole so that processes that share a sink do not tear each
     other's apart; one that is not ended in time, or too long, is passed on as
-    it is.
+    it is. When the lane is full, nothing is read until there is room.
     """
 
-    def __init__(self, loop: Loop, writer: Writer, sink: Sink, fd: int, pid: int) -> None:
+    def __init__(
+        self, loop: Loop, lane: Lane, sink: Sink, fd: int, origin: Origin, tap: Tap | None = None
+    ) -> None:
         self._loop = loop
-        self._writer = writer
+        self._lane = lane
         self._sink = sink
         self._fd = fd
-        self._pid = pid
-        self._tail = b""
+        self._origin = origin
+        self._tap = tap
+        self._tail: list[bytes] = []
+        self._tail_size = 0
+        self._chunk = CHUNK
+        self._held = False
         self._timer: Timer | None = None
         loop.watch(fd, self.read)
 
@@ -38,15 +60,32 @@ class Outlet:
         Descendants may hold the pipe longer than the process itself, so its
         exit alone does not end it.
         """
-        for _ in range(ROUNDS if self._fd >= 0 else 0):
+        left = ROUND
+        while left > 0 and self._fd >= 0 and not self._held:
             try:
-                data = os.read(self._fd, CHUNK)
+                data = os.read(self._fd, self._chunk)
             except BlockingIOError:
                 return
             if not data:
                 self.close()
                 return
-            self._pass_on(data)
+            left -= len(data)
+            if not self._pass_on(data):
+                self._hold()
+            if len(data) == self._chunk == CHUNK:
+                self._grow()
+
+    def drain(self) -> None:
+        """The process has ended: its last words are taken, whether there is room or not."""
+        left = 2 * BIG_PIPE
+        with contextlib.suppress(BlockingIOError):
+            # Bounded: descendants may go on writing.
+            while self._fd >= 0 and left > 0:
+                if not (data := os.read(self._fd, self._chunk)):
+                    self.close()
+                    return
+                left -= len(data)
+                self._pass_on(data)
 
     def close(self) -> None:
         """Reads the rest, passes it on and closes the pipe."""
@@ -54,35 +93,89 @@ class Outlet:
             return
         fd, self._fd = self._fd, -1
         self._loop.forget(fd)
-        try:
-            while data := os.read(fd, CHUNK):
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(fd, self._chunk):
                 self._pass_on(data)
-        except BlockingIOError:
-            pass
         os.close(fd)
         self._flush()
 
-    def _pass_on(self, data: bytes) -> None:
-        end = data.rfind(b"\n") + 1
-        if end:
-            self._writer.put(self._sink, self._tail + data[:end], self._pid)
-            self._tail = data[end:]
-        else:
-            self._tail += data
-        if len(self._tail) > CHUNK:
-            self._flush()
-        elif self._tail and self._timer is None:
-            self._timer = self._loop.after(PATIENCE, self._flush)
+    # -- when there is too much ---------------------------------------------------
 
-    def _flush(self) -> None:
+    def _grow(self) -> None:
+        """A process that fills its pipe gets a bigger one: fewer wake-ups for both."""
+        self._chunk = BIG_PIPE // 4
+        with contextlib.suppress(OSError):
+            # Not allowed, or too many already: it stays as it is.
+            fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, BIG_PIPE)
+
+    def _hold(self) -> None:
+        self._held = True
+        self._loop.forget(self._fd)
+        self._lane.when_room(self._room)
+
+    def _room(self) -> None:
+        """Called in the lane's thread."""
+        self._loop.soon(self._go_on)
+        with contextlib.suppress(OSError):
+            self._loop.wake()
+
+    def _go_on(self) -> None:
+        if self._fd >= 0:
+            self._held = False
+            # Forgotten by _hold, and at most once: two calls may come for one end.
+            self._loop.forget(self._fd)
+            self._loop.watch(self._fd, self.read)
+
+    # -- lines --------------------------------------------------------------------
+
+    def _pass_on(self, data: bytes) -> bool:
+        end = data.rfind(b"\n") + 1
+        room = True
+        if end == len(data) and not self._tail:
+            room = self._put([data])
+        elif end:
+            parts, self._tail = [*self._tail, data[:end]], [data[end:]] if end < len(data) else []
+            self._tail_size = len(data) - end
+            room = self._put(parts)
+        else:
+            self._tail.append(data)
+            self._tail_size += len(data)
+        if self._tail_size > LONGEST_LINE:
+            room = self._flush() and room
+        elif self._tail and self._timer is None:
+            self._timer = self._loop.after(PATIENCE, self._flush_late)
+        return room
+
+    def _flush_late(self) -> None:
+        self._timer = None
+        self._flush()
+
+    def _flush(self) -> bool:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if not self._tail:
+            return True
         # The beginning of a character waits for its end, unless there is none.
-        cut = len(self._tail) - (_unfinished(self._tail) if self._fd >= 0 else 0)
+        last = self._tail[-1] if len(self._tail[-1]) > 3 else b"".join(self._tail)
+        cut = _unfinished(last) if self._fd >= 0 else 0
+        parts = self._tail
+        if last is not parts[-1]:
+            parts = [last]
+        self._tail, self._tail_size = [], 0
         if cut:
-            self._writer.put(self._sink, self._tail[:cut], self._pid)
-            self._tail = self._tail[cut:]
+            parts[-1], rest = last[:-cut], last[-cut:]
+            self._tail, self._tail_size = [rest], cut
+        parts = [part for part in parts if part]
+        return self._put(parts) if parts else True
+
+    def _put(self, parts: list[bytes]) -> bool:
+        if self._tap is not None:
+            for part in parts:
+                self._tap.add(part)
+        if len(parts) > 1 and sum(map(len, parts)) < CHUNK:
+            parts = [b"".join(parts)]
+        return self._lane.put(self._sink, parts, self._origin)
 
 
 def _unfinished(data: bytes) -> int:

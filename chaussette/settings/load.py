@@ -20,6 +20,7 @@ from chaussette.settings.declare import key_names, parse_value
 from chaussette.settings.ini import Entry, IniFile, Section, read_ini
 from chaussette.settings.kinds import LIMIT
 from chaussette.settings.sockets import SocketSettings
+from chaussette.settings.streams import check_option
 from chaussette.settings.watcher import RLIMITS, WatcherSettings
 
 S = TypeVar("S")
@@ -126,6 +127,8 @@ class _Loader:
                 "for its hooks and plugins"
             )
         return WatcherSettings(
+        for prefix in ("stdout_stream.", "stderr_stream."):
+            self._check_stream(section, prefix, groups[prefix])
             name=name,
             env=env,
             stdout_stream=groups["stdout_stream."],
@@ -258,6 +261,17 @@ class _Loader:
             for key in ("cmd", "args", "stdin_socket", "sockets"):
                 if key in section.entries:
                     self._check_entry(section, section.entries[key], known)
+
+    def _check_stream(self, section: Section, prefix: str, options: Mapping[str, str]) -> None:
+        for key in options:
+            entry = section.entries[prefix + key]
+            try:
+                line = check_option(options, key)
+            except ConfigError as error:
+                self._errors.append(f"{entry.place}: [{section.name}] {prefix}{error}")
+            else:
+                if line:
+                    self._warnings.append(f"{entry.place}: [{section.name}] {prefix}{line}")
 
     def _check_entry(self, section: Section, entry: Entry, known: list[str]) -> None:
         wanted = [
