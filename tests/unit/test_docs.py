@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from chaussette.arbiter.lifecycle import as_mermaid
+from chaussette.backends.reference import reference as backends_page
 from chaussette.settings.reference import reference
 
 ROOT = Path(__file__).parents[2]
@@ -19,3 +20,10 @@ def test_lifecycle_diagram_is_current() -> None:
     page = (ROOT / "docs" / "design.md").read_text("utf-8")
     diagram = page.split("<!-- lifecycle -->\n")[1].split("<!-- /lifecycle -->")[0]
     assert diagram == f"```mermaid\n{as_mermaid()}\n```\n"
+
+
+def test_backends_page_is_current() -> None:
+    page = (ROOT / "docs" / "backends.md").read_text("utf-8")
+    assert page == backends_page(), (
+        "stale: run `python -m chaussette.backends.reference > docs/backends.md`"
+    )
