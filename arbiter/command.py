@@ -41,10 +41,13 @@ class Command:
 class Recipe:
     """How the processes of one generation are started: what they share, found out once."""
 
-    def __init__(self, settings: WatcherSettings) -> None:
+    def __init__(
+        self, settings: WatcherSettings, arbiters: Mapping[str, str] | None = None
+    ) -> None:
         self.settings = settings
         self._values = {
             "python": sys.executable,
+            **(arbiters or {}),
             **variables.watcher_values(settings),
             **variables.environment_values({**os.environ, **settings.env}),
         }

@@ -55,6 +55,7 @@ class ProcessFactory:
         self._scoreboard = Scoreboard.create(SLOTS)
         self._taken: dict[int, int] = {}
         self._recipes: dict[str, Recipe] = {}
+        self.variables: dict[str, str] = {}
         self._outlets: dict[int, list[Outlet]] = {}
 
     def start(self, settings: WatcherSettings, wid: int, generation: int) -> Process:
@@ -178,7 +179,7 @@ class ProcessFactory:
         """The recipe of a watcher, made anew for each generation of its settings."""
         recipe = self._recipes.get(settings.name)
         if recipe is None or recipe.settings is not settings:
-            recipe = self._recipes[settings.name] = Recipe(settings)
+            recipe = self._recipes[settings.name] = Recipe(settings, self.variables)
         return recipe
 
     def _sinks(self, settings: WatcherSettings, values: Mapping[str, str]) -> dict[str, Sink]:

@@ -38,7 +38,7 @@ _WITHOUT_EFFECT = {
     "endpoint_owner": "the endpoint belongs to the arbiter's user",
     "fqdn_prefix": "nothing is published under a name yet",
     "httpd": "the web console is not there yet",
-    "debug": "there are no plugins yet",
+    "debug": "the output of plugins is always shown",
     "debug_gc": "use gc.set_debug from a debugger",
 }
 
@@ -115,6 +115,12 @@ def _open_endpoint(arbiter: Arbiter, stack: contextlib.ExitStack) -> None:
     )
     arbiter.endpoints = {"endpoint": address, "pubsub_endpoint": publisher.address}
     arbiter.listeners.append(publisher.publish)
+    arbiter.factory.variables.update(
+        endpoint=address,
+        pubsub_endpoint=publisher.address,
+        check_delay=f"{settings.check_delay:g}",
+        loglevel=settings.loglevel,
+    )
     arbiter.closers += [publisher.close, endpoint.close]
     log.info("control endpoint at %s, events at %s", address, publisher.address)
 
@@ -126,7 +132,6 @@ def without_effect(config: StackConfig) -> list[str]:
         for name, why in _WITHOUT_EFFECT.items()
         if getattr(config.arbiter, name) != declared(ArbiterSettings)[name][1]
     ]
-    lines += [f"[plugin:{name}] is not run: plugins are not there yet" for name in config.plugins]
     lines += [
         f"[watcher:{watcher.name}] hooks are not called yet: {', '.join(watcher.hooks)}"
         for watcher in config.watchers

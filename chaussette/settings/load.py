@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from chaussette.errors import ConfigError, did_you_mean, nearest
-from chaussette.settings import variables
+from chaussette.settings import plugins, variables
 from chaussette.settings.arbiter import ArbiterSettings
 from chaussette.settings.declare import key_names, parse_value
 from chaussette.settings.ini import Entry, IniFile, Section, read_ini
@@ -67,13 +67,14 @@ class _Loader:
         arbiter = self._arbiter()
         sockets = tuple(self._socket(section) for section in self._named("socket"))
         watchers = tuple(self._watcher(section) for section in self._named("watcher"))
-        plugins = {_label(section): section.texts() for section in self._named("plugin")}
+        sections = {_label(one): one.texts() for one in self._named("plugin")}
+        watchers += tuple(self._plugin(section) for section in self._named("plugin"))
         self._unknown_sections()
         self._check_references(sockets)
         if self._errors:
             raise ConfigError("\n".join(self._errors))
         return StackConfig(
-            arbiter, sockets, watchers, plugins, tuple(self._warnings), tuple(self._ini.files)
+            arbiter, sockets, watchers, sections, tuple(self._warnings), tuple(self._ini.files)
         )
 
     # -- sections ---------------------------------------------------------
@@ -126,9 +127,9 @@ class _Loader:
                 f"{section.place}: [{section.name}] keeps {', '.join(sorted(groups['']))} "
                 "for its hooks and plugins"
             )
-        return WatcherSettings(
         for prefix in ("stdout_stream.", "stderr_stream."):
             self._check_stream(section, prefix, groups[prefix])
+        return WatcherSettings(
             name=name,
             env=env,
             stdout_stream=groups["stdout_stream."],
@@ -136,6 +137,42 @@ class _Loader:
             hooks=groups["hooks."],
             rlimits=groups["rlimit_"],
             options=groups[""],
+            **values,
+        )
+
+    def _plugin(self, section: Section) -> WatcherSettings:
+        """The watcher that runs a plugin. An option of the plugin is no key of the watcher."""
+        label = _label(section)
+        env = self._env_for(f"plugin:{label}")
+        visible = variables.environment_values({**self._environ, **self._common_env, **env})
+        texts = {key: variables.expand(one.value, visible) for key, one in section.entries.items()}
+        groups: dict[str, dict[str, Any]] = {prefix: {} for prefix in (*_PREFIXES, "")}
+
+        def keep(_: Section, entry: Entry) -> None:
+            if entry.key.startswith(_PREFIXES):
+                self._free_option(section, entry, groups)
+
+        entries = {key: section.entries[key] for key in texts if not plugins.is_option(texts, key)}
+        values = self._typed(
+            WatcherSettings, Section(section.name, section.place, entries), keep, env
+        )
+        try:
+            plugins.check(texts)
+        except ConfigError as error:
+            self._errors.append(f"{section.place}: [{section.name}] {error}")
+        if plugins.our_name(texts.get("use", "")) != texts.get("use", ""):
+            self._warnings.append(
+                f"{section.place}: [{section.name}] {texts['use']} is "
+                f"{plugins.our_name(texts['use'])} here"
+            )
+        return plugins.watcher(
+            label,
+            texts,
+            env=env,
+            stdout_stream=groups["stdout_stream."],
+            stderr_stream=groups["stderr_stream."],
+            hooks=groups["hooks."],
+            rlimits=groups["rlimit_"],
             **values,
         )
 
@@ -225,6 +262,17 @@ class _Loader:
                 f"expected {LIMIT.expected}"
             )
 
+    def _check_stream(self, section: Section, prefix: str, options: Mapping[str, str]) -> None:
+        for key in options:
+            entry = section.entries[prefix + key]
+            try:
+                line = check_option(options, key)
+            except ConfigError as error:
+                self._errors.append(f"{entry.place}: [{section.name}] {prefix}{error}")
+            else:
+                if line:
+                    self._warnings.append(f"{entry.place}: [{section.name}] {prefix}{line}")
+
     # -- environment ------------------------------------------------------
 
     def _read_env(self) -> dict[str, str]:
@@ -261,17 +309,6 @@ class _Loader:
             for key in ("cmd", "args", "stdin_socket", "sockets"):
                 if key in section.entries:
                     self._check_entry(section, section.entries[key], known)
-
-    def _check_stream(self, section: Section, prefix: str, options: Mapping[str, str]) -> None:
-        for key in options:
-            entry = section.entries[prefix + key]
-            try:
-                line = check_option(options, key)
-            except ConfigError as error:
-                self._errors.append(f"{entry.place}: [{section.name}] {prefix}{error}")
-            else:
-                if line:
-                    self._warnings.append(f"{entry.place}: [{section.name}] {prefix}{line}")
 
     def _check_entry(self, section: Section, entry: Entry, known: list[str]) -> None:
         wanted = [
