@@ -323,6 +323,7 @@ def test_a_hung_worker_is_found_and_replaced(arbiters: Arbiters) -> None:
     os.kill(pid, signal.SIGSTOP)
     arbiter.wait(f"worker {pid}: no sign of life")
     arbiter.wait(f"process {pid} has ended: SIGABRT")
+    arbiter.started("w")
     assert arbiter.settled("w") != [pid]
 
 

@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from arbiter_under_test import BOUND, SLEEP, Arbiters, http_get, listening, watcher
+from arbiter_under_test import BOUND, SLEEP, Arbiters, Ended, http_get, listening, watcher
 
 SHOW = """
 import os
@@ -257,9 +257,7 @@ def test_sockets_from_systemd(arbiters: Arbiters, named: bool) -> None:
         )
         assert arbiter.port("web") == port
         assert http_get(port)[0] == 200
-        arbiter.must("stop", name="show", waiting=True)
-        arbiter.wait("show: process .* has ended")
-        assert "'LISTEN_FDNAMES': 'web:other', 'LISTEN_FDS': '2'" in arbiter.log
+        arbiter.wait("^env .*'LISTEN_FDNAMES': 'web:other', 'LISTEN_FDS': '2'")
 
 
 def test_a_closed_standard_input_is_no_place_for_a_socket(arbiters: Arbiters) -> None:
@@ -279,5 +277,8 @@ def test_a_killed_web_worker_costs_no_connection(arbiters: Arbiters) -> None:
     arbiter.wait("^serving")
     for _ in range(3):
         (pid,) = arbiter.settled("w")
+        end = Ended(pid)
         os.kill(pid, signal.SIGKILL)
+        end.wait()
         assert http_get(arbiter.port("web"))[0] == 200
+        arbiter.wait(f"process {pid} has ended")

@@ -172,6 +172,7 @@ def test_a_full_disk_costs_lines_and_nothing_else(arbiters: Arbiters) -> None:
     arbiter.wait("output cannot be written, and is dropped: .*No space left")
     (pid,) = arbiter.settled("w")
     os.kill(pid, signal.SIGKILL)
+    arbiter.wait(f"process {pid} has ended")
     assert arbiter.settled("w") != [pid]
     assert arbiter.log.count("output cannot be written") == 1
 
