@@ -30,7 +30,7 @@ class Births:
     """The socket that births are reported to."""
 
     def __init__(self) -> None:
-        self.name = f"chaussette-births-{uuid.uuid4().hex[:12]}"
+        self.name = f"births-{uuid.uuid4().hex[:12]}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(f"\0{self.name}")
 
