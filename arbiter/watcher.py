@@ -140,9 +140,9 @@ class Watcher:
     def stop(self, done: Waiter | None = None) -> None:
         """Ends all its processes; what others were waiting for will not happen."""
         self._answer(Outcome(False, f"{self.name} was stopped"))
-        if self.wish.running:
-            self.wish.running = False
-            self._owner.publish(self.name, "stop", {})
+        self.wish.running = False
+        # Also when it is stopped already: whoever means to start it again must know.
+        self._owner.publish(self.name, "stop", {})
         self.restarts.forgive()
         self._serving = (self.wish.generation, self.settings)
         self._ask(done)

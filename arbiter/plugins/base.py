@@ -91,6 +91,14 @@ class CircusPlugin:
         period.start()
         return period
 
+    def full_name(self, topic_name: str) -> str:
+        """The name that commands know a watcher by: in topics, a space is `_`."""
+        if "_" not in topic_name:
+            return topic_name
+        names = self.call("list").get("watchers", [])
+        fitting = (one for one in names if one.lower().replace(" ", "_") == topic_name)
+        return next(fitting, topic_name)
+
     @staticmethod
     def split_data(data: tuple[bytes | str, Any]) -> tuple[str, str, Any]:
         """An event's watcher, what happened to it, and its message."""
