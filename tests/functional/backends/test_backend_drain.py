@@ -41,6 +41,16 @@ def serve(
     return nest.serve(*pair, *args, on=on)
 
 
+def last_answer(wire: Wire) -> Response:
+    """The response to a request that says that its connection ends.
+
+    One that was made in another thread while the signal was being handled may
+    come before it.
+    """
+    response = wire.read()
+    return response if response.closes else wire.get("/hello")
+
+
 @each_pair(Can.GRACEFUL)
 def test_what_was_begun_is_finished(nest: Nursery, pair: tuple[str, str]) -> None:
     server = serve(nest, pair)
@@ -56,7 +66,7 @@ def test_what_was_begun_is_finished(nest: Nursery, pair: tuple[str, str]) -> Non
     gate.close()
     assert slow.read().body == b"passed", server.log()
     for wire in kept:
-        response = wire.read()
+        response = last_answer(wire)
         assert (response.body, response.closes) == (b"hello", True), server.log()
         assert wire.is_at_end()
     assert server.wait_exit() == 0, server.log()
@@ -77,7 +87,7 @@ def test_request_that_comes_during_the_drain_is_answered(
     half.send(b"st: test\r\n\r\n")
     early.ask("/hello")
     for wire in (early, half):
-        response = wire.read()
+        response = last_answer(wire)
         assert (response.body, response.closes) == (b"hello", True), server.log()
     assert server.wait_exit() == 0, server.log()
 
