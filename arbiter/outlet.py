@@ -173,7 +173,8 @@ class Outlet:
         if self._tap is not None:
             for part in parts:
                 self._tap.add(part)
-        if len(parts) > 1 and sum(map(len, parts)) < CHUNK:
+        # A sink that writes something of its own before each part must not do so within a line.
+        if len(parts) > 1 and (not self._sink.plain or sum(map(len, parts)) < CHUNK):
             parts = [b"".join(parts)]
         return self._lane.put(self._sink, parts, self._origin)
 
