@@ -322,8 +322,8 @@ def test_a_hung_worker_is_found_and_replaced(arbiters: Arbiters) -> None:
     (pid,) = arbiter.settled("w")
     os.kill(pid, signal.SIGSTOP)
     arbiter.wait(f"worker {pid}: no sign of life")
+    assert arbiter.started("w") != pid
     arbiter.wait(f"process {pid} has ended: SIGABRT")
-    arbiter.started("w")
     assert arbiter.settled("w") != [pid]
 
 
