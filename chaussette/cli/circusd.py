@@ -76,24 +76,13 @@ def _check(config: StackConfig) -> int:
 
 
 def _run(config: StackConfig, daemon: bool) -> int:
-    from chaussette.arbiter.stack import run_stack
+    from chaussette.arbiter.stack import Surroundings, run_stack
 
-    if daemon:
-        _go_to_background()
-    return run_stack(config)
+    if not daemon:
+        return run_stack(config)
+    from chaussette.cli.background import Background  # rarely wanted
 
-
-def _go_to_background() -> None:
-    """Twice forked, in a session of its own, without a terminal; the directory is kept."""
-    if os.fork():
-        os._exit(0)
-    os.setsid()
-    if os.fork():
-        os._exit(0)
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in range(3):
-        os.dup2(null, fd)
-    os.close(null)
+    return run_stack(config, Surroundings(announce=Background().announce))
 
 
 def _say(text: str) -> int:
