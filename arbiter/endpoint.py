@@ -15,8 +15,9 @@ import zmq
 
 from chaussette.arbiter.loop import Loop
 from chaussette.control import commands as _register  # noqa: F401 - fills the table of commands
+from chaussette.control import tail as _tail  # noqa: F401 - likewise
 from chaussette.control.api import Control
-from chaussette.control.command import find
+from chaussette.control.command import find, run
 from chaussette.control.protocol import (
     MAX_MESSAGE,
     Reply,
@@ -99,8 +100,8 @@ class Endpoint:
         if command.changes:
             if self._control.is_stopping() and command.name != "quit":
                 raise ControlError("the arbiter is stopping")
-            log.info("command %s %r", request.command, request.properties.get("name", ""))
-        command.execute(self._control, request, answer)
+            log.info("command %s %.80r", request.command, request.properties.get("name", ""))
+        run(self._control, request, answer)
 
     def _reply(self, identity: bytes, request: Request, reply: Reply) -> None:
         if request.cast:

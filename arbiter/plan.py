@@ -108,3 +108,12 @@ def _room(fleet: FleetView, current: int, old: int, ending: int) -> int:
 def _oldest(processes: list[ProcessView], count: int) -> list[int]:
     by_age = sorted(processes, key=lambda one: one.started)
     return [one.pid for one in by_age[: max(0, count)]]
+
+
+def pick_batch(text: str | None, wanted: int) -> int | None:
+    """How many of `wanted` processes are exchanged at a time: `3`, `25%`; None: all."""
+    if text is None:
+        return None
+    if text.endswith("%"):
+        return max(1, -(-wanted * int(text[:-1]) // 100))
+    return max(1, int(text))

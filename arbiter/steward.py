@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 
 from chaussette.arbiter.arbiter import Arbiter
+from chaussette.arbiter.checks import faults_of, faults_of_command
 from chaussette.arbiter.command import speaks_notify
-from chaussette.arbiter.plan import Style
+from chaussette.arbiter.facts import Facts
+from chaussette.arbiter.plan import Style, pick_batch
+from chaussette.arbiter.process import Process
+from chaussette.arbiter.reconfigure import Reconfigurer, apply_settings
+from chaussette.arbiter.tree import Held, send_below
 from chaussette.arbiter.watcher import Outcome, Waiter, Watcher
-from chaussette.control.api import Answer, SocketInfo
+from chaussette.control import options
+from chaussette.control.api import (
+    Answer,
+    KillOrder,
+    NewWatcher,
+    Rolling,
+    SignalOrder,
+    SocketInfo,
+)
 from chaussette.control.command import no_watcher
 from chaussette.control.protocol import Reply
+from chaussette.control.tail import Output
+from chaussette.errors import BadMessage, ChaussetteError, ControlError
+from chaussette.settings.arbiter import ArbiterSettings
+from chaussette.settings.declare import declared
+from chaussette.settings.watcher import WatcherSettings
+
+log = logging.getLogger("chaussette.arbiter.control")
 
 
 class Steward:
@@ -18,6 +43,9 @@ class Steward:
 
     def __init__(self, arbiter: Arbiter) -> None:
         self._arbiter = arbiter
+        self.output: Output | None = None
+        self._facts = Facts()
+        self._reconfigurer = Reconfigurer(arbiter)
 
     def names(self) -> list[str]:
         """Names of all watchers."""
@@ -80,9 +108,147 @@ class Steward:
 
         self._each(names, answer, one)
 
-    def reload(self, names: list[str], surge: int | None, answer: Answer) -> None:
+    def reload(self, names: list[str], rolling: Rolling, answer: Answer) -> None:
         """Exchanges generations."""
-        self._each(names, answer, lambda watcher, done: watcher.swap(done=done, surge=surge))
+
+        def one(watcher: Watcher, done: Waiter) -> None:
+            surge = pick_batch(rolling.batch, watcher.wish.count)
+            watcher.swap(done=done, surge=surge, pause=rolling.pause)
+
+        self._each(names, answer, one)
+
+    def reopen_logs(self) -> None:
+        """Opens all log files by name again."""
+        self._arbiter.reopen_logs()
+
+    def reload_config(self, answer: Answer) -> None:
+        """Reads the configuration again and applies what has changed."""
+
+        def done(outcome: Outcome, info: Mapping[str, object]) -> None:
+            reply = _reply(outcome)
+            answer(Reply(reply.ok, {"info": info}, reply.reason, reply.errno))
+
+        try:
+            self._reconfigurer.reload(done)
+        except ChaussetteError as error:
+            raise ControlError(f"nothing was changed: {error}") from None
+
+    def options(self, name: str) -> dict[str, object]:
+        """All options of a watcher."""
+        watcher = self._watcher(name)
+        return options.shown(watcher.settings, watcher.wish.count)
+
+    def global_options(self) -> dict[str, object]:
+        """Options of the arbiter itself."""
+        settings = self._arbiter.config.arbiter
+        values = {
+            "endpoint": None,
+            "stats_endpoint": None,
+            "pubsub_endpoint": None,
+            "check_delay": None,
+            "multicast_endpoint": None,
+            **{name: getattr(settings, name) for name in declared(ArbiterSettings)},
+        }
+        return {**values, **self._arbiter.endpoints}
+
+    def set_options(self, name: str, wanted: Mapping[str, object], answer: Answer) -> None:
+        """Changes options of a watcher."""
+        watcher = self._watcher(name)
+        settings = options.changed(watcher.settings, wanted)
+        if "numprocesses" not in {key.lower() for key in wanted}:
+            settings = replace(settings, numprocesses=watcher.settings.numprocesses)
+            count = watcher.wish.count
+        else:
+            count = settings.numprocesses
+        self._check(settings)
+        log.info("%s: set %s", name, ", ".join(wanted))
+        apply_settings(watcher, settings, count, lambda outcome: answer(_reply(outcome)))
+        self._arbiter.publish(watcher.name, "updated", {"options": sorted(wanted)})
+
+    def add(self, wanted: NewWatcher, answer: Answer) -> None:
+        """Adds a watcher."""
+        if not options.is_name(wanted.name):
+            raise BadMessage(
+                f"name = {wanted.name[:80]!r}: expected 1 to 64 letters, digits, spaces or any "
+                "of _ . : -"
+            )
+        if self._arbiter.watcher(wanted.name) is not None:
+            raise ControlError(f"there is a watcher {wanted.name!r} already")
+        asked: dict[str, object] = {"cmd": wanted.cmd}
+        if wanted.args is not None:
+            asked["args"] = wanted.args
+        given = {
+            key: value for key, value in wanted.options.items() if key not in options.NO_EFFECT
+        }
+        for key in wanted.options.keys() - given.keys():
+            log.warning("%s: %s: %s", wanted.name, key, options.NO_EFFECT[key])
+        settings = options.changed(WatcherSettings(name=wanted.name), {**asked, **given})
+        self._check(settings)
+        watcher = self._arbiter.add_watcher(settings)
+        self._arbiter.publish(watcher.name, "add", {})
+        if wanted.start:
+            watcher.start(lambda outcome: answer(_reply(outcome)))
+        else:
+            answer(Reply(ok=True))
+
+    def remove(self, name: str, nostop: bool, answer: Answer) -> None:
+        """Forgets a watcher."""
+        self._arbiter.remove_watcher(
+            self._watcher(name), lambda outcome: answer(_reply(outcome)), nostop=nostop
+        )
+
+    def stats(self, name: str, pid: int | None, extended: bool) -> dict[int, dict[str, object]]:
+        """Facts about the processes of a watcher."""
+        watcher = self._watcher(name)
+        chosen = watcher.processes() if pid is None else [self._process(watcher, pid)]
+        found: dict[int, dict[str, object]] = {}
+        for process in chosen:
+            if (facts := self._facts.of(process.pid)) is not None:
+                found[process.pid] = facts
+                facts.update(self._own_facts(process))
+                if extended:
+                    facts["children"] = self._facts.children_of(process.pid)
+        if pid is not None and pid not in found:
+            raise ControlError(f"process {pid} has just ended")
+        return found
+
+    def own_stats(self) -> dict[str, object]:
+        """Facts about the arbiter's process."""
+        facts = self._facts.of(os.getpid())
+        if facts is None:
+            raise ControlError("/proc cannot be read")
+        return facts
+
+    def signal(self, name: str, order: SignalOrder) -> None:
+        """Sends a signal to processes, or their descendants."""
+        watcher = self._watcher(name)
+        chosen = watcher.processes() if order.pid is None else [self._process(watcher, order.pid)]
+        for process in chosen:
+            if order.childpid is not None or order.children:
+                send_below(process.pid, order.signum, order.childpid)
+                continue
+            below = Held(process.pid) if order.recursive else None
+            process.send(order.signum)
+            if below is not None:
+                below.send(order.signum)
+                below.release()
+
+    def end_processes(self, name: str, order: KillOrder, answer: Answer) -> None:
+        """Ends processes of a watcher."""
+        watcher = self._watcher(name)
+        chosen = watcher.processes() if order.pid is None else [self._process(watcher, order.pid)]
+        left = {process.pid for process in chosen}
+
+        def gone(pid: int) -> None:
+            left.discard(pid)
+            if not left:
+                answer(Reply(ok=True))
+
+        if not chosen:
+            answer(Reply(ok=True))
+        for process in chosen:
+            process.farewell.append(partial(gone, process.pid))
+            watcher.stop_process(process, order.signum, order.graceful_timeout)
 
     def scale(self, name: str, count: int, answer: Answer) -> int:
         """Sets the number of processes."""
@@ -97,6 +263,36 @@ class Steward:
         if watcher is None:
             raise no_watcher(name, self.names())
         return watcher
+
+    def _process(self, watcher: Watcher, pid: int) -> Process:
+        process = watcher.process(pid)
+        if process is None:
+            there = ", ".join(str(one.pid) for one in watcher.processes()) or "none"
+            raise BadMessage(f"process {pid} not found in {watcher.name!r} (pids: {there})")
+        return process
+
+    def _own_facts(self, process: Process) -> dict[str, object]:
+        """What the arbiter knows of a process, and what a worker says in its slot."""
+        age = process.age(self._arbiter.loop.clock())
+        facts: dict[str, object] = {
+            "age": age,
+            "started": time.time() - age,
+            "wid": process.wid,
+        }
+        if process.slot is not None and (view := process.slot.read()).pid:
+            facts["worker"] = {
+                "state": view.state.name.lower(),
+                "in_flight": view.in_flight,
+                "requests": view.requests,
+                "errors": view.errors,
+            }
+        return facts
+
+    def _check(self, settings: WatcherSettings) -> None:
+        sockets = [one.name for one in self._arbiter.sockets.all()]
+        faults = [*faults_of_command(settings, sockets), *faults_of(settings)]
+        if faults:
+            raise BadMessage("; ".join(faults))
 
     def _each(
         self, names: list[str], answer: Answer, act: Callable[[Watcher, Waiter], None]

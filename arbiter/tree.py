@@ -11,6 +11,8 @@ import os
 import signal
 from pathlib import Path
 
+from chaussette.errors import ControlError
+
 
 def descendants(pid: int) -> list[int]:
     """Pids of all children, and their children; see proc_pid_task(5)."""
@@ -55,3 +57,21 @@ class Held:
         for pidfd in self._pidfds:
             os.close(pidfd)
         self._pidfds.clear()
+
+
+def send_below(pid: int, number: int, child: int | None = None) -> None:
+    """Sends a signal to the children of a process, or to one of its descendants.
+
+    Raises ControlError when `child` is none of them.
+    """
+    below = descendants(pid) if child is not None else _children(pid)
+    if child is not None and child not in below:
+        raise ControlError(f"process {child} is no descendant of {pid}")
+    for one in below if child is None else [child]:
+        with contextlib.suppress(OSError):
+            pidfd = os.pidfd_open(one)
+            try:
+                if one in descendants(pid):  # it is still who it was
+                    signal.pidfd_send_signal(pidfd, number)
+            finally:
+                os.close(pidfd)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chaussette.control import commands as _register  # noqa: F401 - fills the table of commands
+from chaussette.control import tail
 from chaussette.control.client import DEFAULT_TIMEOUT, ENVIRONMENT, Client
 from chaussette.control.command import COMMANDS, Command, find
 from chaussette.control.places import default_endpoint
@@ -80,6 +81,9 @@ def parse_words(command: Command, words: Sequence[str]) -> dict[str, Any]:
             continue
         name, sign, value = word[2:].partition("=")
         if name not in command.options:
+            if command.passes_on and len(plain) >= command.words[0]:
+                plain.append(word)
+                continue
             raise ConfigError(
                 f"{command.name}: unknown option --{name}{did_you_mean(name, command.options)}"
             )
@@ -101,8 +105,28 @@ def _one(rest: list[str], namespace: Any) -> int:
     if timeout is None:
         timeout = WAIT_TIMEOUT if properties.get("waiting") else DEFAULT_TIMEOUT
     with Client(namespace.endpoint or default_endpoint(), timeout) as client:
+        if command.name == "tail" and properties.get("follow"):
+            return _follow(client, properties, as_json=namespace.json)
         reply = client.call(command.name, properties)
     return _print(command, reply, as_json=namespace.json)
+
+
+def _follow(client: Client, properties: dict[str, Any], as_json: bool) -> int:
+    """Prints output as it comes, until it is interrupted."""
+    escape = sys.stdout.isatty()
+    try:
+        tail.follow(
+            client,
+            properties,
+            lambda line: print(  # noqa: T201 - the answer to a question
+                json.dumps(line) if as_json else tail.show_line(line, escape), flush=True
+            ),
+        )
+    except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _print(command: Command, reply: Reply, as_json: bool) -> int:

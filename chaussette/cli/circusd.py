@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from chaussette.errors import ChaussetteError, ConfigError
 from chaussette.settings import flags
 from chaussette.settings.arbiter import ArbiterSettings
-from chaussette.settings.load import StackConfig, load_stack
+from chaussette.settings.load import StackConfig, load_stack, with_overrides
 from chaussette.version import __version__
 
 if TYPE_CHECKING:
@@ -62,11 +61,12 @@ def _load(path: str, namespace: argparse.Namespace) -> StackConfig:
     """The file's configuration, with the command line's flags over it."""
     config = load_stack(path, os.environ)
     over = flags.given(ArbiterSettings, namespace)
-    return dataclasses.replace(config, arbiter=dataclasses.replace(config.arbiter, **over))
+    return with_overrides(config, over)
 
 
 def _check(config: StackConfig) -> int:
-    from chaussette.arbiter.stack import check_system, without_effect
+    from chaussette.arbiter.checks import check_system
+    from chaussette.arbiter.stack import without_effect
 
     check_system(config)
     for line in (*config.warnings, *without_effect(config)):

@@ -6,8 +6,8 @@ import the arbiter; `arbiter/steward.py` implements them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from chaussette.control.protocol import Reply
@@ -24,6 +24,45 @@ class SocketInfo:
     fd: int
     location: str
     backlog: int
+
+
+@dataclass(frozen=True)
+class Rolling:
+    """How a generation is exchanged: `batch` at a time (a number, or 25%), with pauses."""
+
+    batch: str | None = None
+    pause: float = 0.0
+
+
+@dataclass(frozen=True)
+class NewWatcher:
+    """A watcher that a client asks for."""
+
+    name: str
+    cmd: str
+    args: Sequence[str] | str | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+    start: bool = False
+
+
+@dataclass(frozen=True)
+class SignalOrder:
+    """Whom to signal: the processes of a watcher, or one of them, and their descendants."""
+
+    signum: int
+    pid: int | None = None
+    childpid: int | None = None
+    children: bool = False
+    recursive: bool = False
+
+
+@dataclass(frozen=True)
+class KillOrder:
+    """Whom to end, and what else than the watcher's settings to use for it."""
+
+    pid: int | None = None
+    signum: int | None = None
+    graceful_timeout: float | None = None
 
 
 class Control(Protocol):
@@ -77,8 +116,55 @@ class Control(Protocol):
         """Replaces all processes; those that share sockets without a gap."""
         ...
 
-    def reload(self, names: list[str], surge: int | None, answer: Answer) -> None:
-        """Exchanges generations; `surge` limits how many run beyond the count."""
+    def reload(self, names: list[str], rolling: Rolling, answer: Answer) -> None:
+        """Exchanges generations."""
+        ...
+
+    def reopen_logs(self) -> None:
+        """Opens all log files by name again."""
+        ...
+
+    def reload_config(self, answer: Answer) -> None:
+        """Reads the configuration again and applies what has changed.
+
+        Raises ControlError, and changes nothing, when the configuration is wrong.
+        """
+        ...
+
+    def options(self, name: str) -> dict[str, object]:
+        """All options of a watcher, as JSON knows them; secrets are masked."""
+        ...
+
+    def global_options(self) -> dict[str, object]:
+        """Options of the arbiter itself."""
+        ...
+
+    def set_options(self, name: str, options: Mapping[str, object], answer: Answer) -> None:
+        """Changes options of a watcher; all of them or, raising ControlError, none."""
+        ...
+
+    def add(self, wanted: NewWatcher, answer: Answer) -> None:
+        """Adds a watcher. Raises ControlError for options that cannot be meant."""
+        ...
+
+    def remove(self, name: str, nostop: bool, answer: Answer) -> None:
+        """Forgets a watcher; with `nostop` its processes run on."""
+        ...
+
+    def stats(self, name: str, pid: int | None, extended: bool) -> dict[int, dict[str, object]]:
+        """Facts about the processes of a watcher, by pid; `extended` adds their children."""
+        ...
+
+    def own_stats(self) -> dict[str, object]:
+        """Facts about the arbiter's process."""
+        ...
+
+    def signal(self, name: str, order: SignalOrder) -> None:
+        """Sends a signal."""
+        ...
+
+    def end_processes(self, name: str, order: KillOrder, answer: Answer) -> None:
+        """Ends processes of a watcher, by SIGKILL where they do not; they are replaced."""
         ...
 
     def scale(self, name: str, count: int, answer: Answer) -> int:

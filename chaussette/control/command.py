@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 from chaussette.control.api import Answer, Control, Properties
 from chaussette.control.protocol import Reply, Request
@@ -19,11 +19,25 @@ from chaussette.errors import BadMessage, ControlError, UnknownCommand, did_you_
 COMMANDS: dict[str, type[Command]] = {}
 
 
+class Property(NamedTuple):
+    """One property of a command's message: its kind (see `_KINDS`) and what it means."""
+
+    kind: str
+    help: str
+    required: bool = False
+
+
+NAME = Property("text", "The watcher, in any case.", required=True)
+MAYBE_NAME = Property("text", "The watcher, in any case; without it, all.")
+WAITING = Property("flag", "Reply when it is done, rather than at once.")
+
+
 class Command:
     """One command.
 
     `usage` is the line of the help behind the name, `options` the flags it
-    knows (name to whether a value follows), `words` how many words it takes.
+    knows (name to whether a value follows), `words` how many words it takes,
+    `properties` what its message may hold, `replies` the keys of its reply.
     """
 
     name: ClassVar[str] = ""
@@ -31,6 +45,12 @@ class Command:
     options: ClassVar[Mapping[str, bool]] = {}
     words: ClassVar[tuple[int, int]] = (0, 0)
     changes: ClassVar[bool] = False
+    properties: ClassVar[Mapping[str, Property]] = {}
+    replies: ClassVar[str] = ""
+    passes_on: ClassVar[bool] = False
+    """Whether options that it does not know are words, of a command that it is given."""
+    listens: ClassVar[bool] = False
+    """Whether it is no question to the endpoint, but subscribes to events."""
 
     def __init_subclass__(cls) -> None:
         if cls.name:
@@ -58,6 +78,29 @@ def find(name: str) -> Command:
         return COMMANDS[name.lower()]()
     except KeyError:
         raise UnknownCommand(f"unknown command {name!r}{did_you_mean(name, COMMANDS)}") from None
+
+
+def run(control: Control, request: Request, answer: Answer) -> None:
+    """Has a request carried out. Raises ControlError; otherwise `answer` is called once."""
+    command = find(request.command)
+    check_properties(command, request.properties)
+    command.execute(control, request, answer)
+
+
+def check_properties(command: Command, properties: Mapping[str, Any]) -> None:
+    """Raises BadMessage where a property is missing or of the wrong kind.
+
+    Properties that nobody knows are left alone, as Circus does: clients send many.
+    """
+    for name, what in command.properties.items():
+        value = properties.get(name)
+        if value is None:
+            if what.required:
+                raise BadMessage(f"message invalid {name!r} is missing")
+            continue
+        test, expected = _KINDS[what.kind]
+        if not test(value):
+            raise BadMessage(f"{name} = {_short(value)}: expected {expected}")
 
 
 def settle(control: Control, request: Request, answer: Answer) -> Answer:
@@ -105,17 +148,15 @@ def one_name(control: Control, request: Request) -> str:
 def whole_number(properties: Mapping[str, Any], key: str, default: int) -> int:
     """A whole number among the properties, also where a client sent it as text."""
     value = properties.get(key, default)
-    if isinstance(value, str) and re.fullmatch(r"-?\d{1,9}", value):
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise BadMessage(f"{key} = {value!r}: expected a whole number")
-    return value
+    if not _is_whole(value):
+        raise BadMessage(f"{key} = {_short(value)}: expected a whole number")
+    return int(value)
 
 
 def no_watcher(name: str, names: list[str]) -> ControlError:
     """The error for a watcher that does not exist."""
     known = ", ".join(names) or "none"
-    return ControlError(f"no watcher {name!r}{did_you_mean(name, names)} (watchers: {known})")
+    return BadMessage(f"no watcher {name!r}{did_you_mean(name, names)} (watchers: {known})")
 
 
 def _matches(pattern: str, name: str) -> bool:
@@ -123,3 +164,50 @@ def _matches(pattern: str, name: str) -> bool:
         return re.fullmatch(pattern, name, re.IGNORECASE) is not None
     except re.error as error:
         raise BadMessage(f"name = {pattern!r}: not a regular expression: {error}") from None
+
+
+LARGEST = 2**31 - 1
+"""The largest whole number that a message may hold: no pid, signal or count is larger."""
+
+
+def _is_whole(value: Any) -> bool:
+    if isinstance(value, str):
+        return re.fullmatch(r"-?[0-9]{1,9}", value) is not None
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
+def _is_seconds(value: Any) -> bool:
+    if isinstance(value, str):
+        return re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value) is not None
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST
+
+
+def _is_text(value: Any) -> bool:
+    """Text that can be handed to a system call, and put into a log."""
+    return isinstance(value, str) and "\0" not in value and not _SURROGATE.search(value)
+
+
+def _are_words(value: Any) -> bool:
+    return _is_text(value) or (isinstance(value, list) and all(_is_text(one) for one in value))
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "text": (_is_text, "some text"),
+    "flag": (lambda value: isinstance(value, bool), "true or false"),
+    "number": (_is_whole, "a whole number"),
+    "seconds": (_is_seconds, "seconds, 0 or more"),
+    "signal": (lambda value: _is_whole(value) or _is_text(value), "a signal, by name or number"),
+    "share": (
+        lambda value: _is_whole(value) or _is_text(value),
+        "a number, or a share such as 25%",
+    ),
+    "words": (_are_words, "text, or a list of texts"),
+    "object": (lambda value: isinstance(value, dict), "an object"),
+}
+"""Kinds of properties: the test, and what is said of a value that fails it."""
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from chaussette.errors import ConfigError, did_you_mean, nearest
@@ -42,6 +42,8 @@ class StackConfig:
     plugins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the arbiter that come from the command line, and not from the files."""
 
     def watcher(self, name: str) -> WatcherSettings | None:
         """The watcher of that name, or None."""
@@ -51,6 +53,11 @@ class StackConfig:
 def load_stack(path: str, environ: Mapping[str, str]) -> StackConfig:
     """Reads and checks a file. Raises ConfigError that lists every error found."""
     return _Loader(read_ini(path), environ).load()
+
+
+def with_overrides(config: StackConfig, overrides: Mapping[str, Any]) -> StackConfig:
+    """The configuration with flags of the command line laid over its `[circus]` section."""
+    return replace(config, arbiter=replace(config.arbiter, **overrides), overrides=overrides)
 
 
 class _Loader:

@@ -163,7 +163,7 @@ def test_circusctl(arbiters: Arbiters) -> None:
     assert say("list", "w") == (0, ",".join(map(str, pids)))
     assert say("numprocesses", "w") == (0, "2")
     assert say("incr", "w", "--waiting") == (0, "3")
-    assert say("status") == (0, "w: active\nv: stopped")
+    assert say("status") == (0, "v: stopped\nw: active")
     assert say("status", "v") == (0, "stopped")
     assert say("stop", "w", "--waiting") == (0, "ok")
     assert say("listsockets")[1].startswith("3:socket 'web' at 127.0.0.1:")

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from chaussette.cli.circusctl import parse_words
 from chaussette.control import commands as _register  # noqa: F401 - fills the table of commands
-from chaussette.control.api import Answer, SocketInfo
-from chaussette.control.command import COMMANDS, find
+from chaussette.control.api import (
+    Answer,
+    KillOrder,
+    NewWatcher,
+    Rolling,
+    SignalOrder,
+    SocketInfo,
+)
+from chaussette.control.command import COMMANDS, find, run
 from chaussette.control.protocol import Reply, Request
 from chaussette.errors import BadMessage, ConfigError, ControlError, UnknownCommand
+
+FACTS: dict[str, object] = {
+    "pid": 7,
+    "cmdline": "sleep",
+    "username": "bob",
+    "nice": 0,
+    "mem_info1": "1.00M",
+    "mem_info2": "2.00M",
+    "cpu": 0.1,
+    "mem": 0.2,
+    "ctime": "0:00.01",
+}
 
 
 class FakeControl:
@@ -61,8 +80,44 @@ class FakeControl:
     def restart(self, names: list[str], answer: Answer) -> None:
         self._note(answer, "restart", names)
 
-    def reload(self, names: list[str], surge: int | None, answer: Answer) -> None:
-        self._note(answer, "reload", names, surge)
+    def reload(self, names: list[str], rolling: Rolling, answer: Answer) -> None:
+        self._note(answer, "reload", names, rolling)
+
+    def reopen_logs(self) -> None:
+        self.asked.append(("reopen_logs",))
+
+    def reload_config(self, answer: Answer) -> None:
+        self._note(answer, "reload_config")
+
+    def options(self, name: str) -> dict[str, object]:
+        return {"cmd": f"run {name}", "numprocesses": self.counts[name], "env": {"A": "*"}}
+
+    def global_options(self) -> dict[str, object]:
+        return {"endpoint": "ipc://x", "check_delay": 5, "stats_endpoint": None}
+
+    def set_options(self, name: str, options: Mapping[str, object], answer: Answer) -> None:
+        self._note(answer, "set", name, options)
+
+    def add(self, wanted: NewWatcher, answer: Answer) -> None:
+        self._note(answer, "add", wanted)
+
+    def remove(self, name: str, nostop: bool, answer: Answer) -> None:
+        self._note(answer, "remove", name, nostop)
+
+    def stats(self, name: str, pid: int | None, extended: bool) -> dict[int, dict[str, object]]:
+        if pid is not None and pid not in self.pids(name):
+            raise BadMessage(f"process {pid} not found")
+        pids = self.pids(name) if pid is None else [pid]
+        return {one: {**FACTS, "pid": one, "children": [FACTS] * extended} for one in pids}
+
+    def own_stats(self) -> dict[str, object]:
+        return {**FACTS, "children": [FACTS]}
+
+    def signal(self, name: str, order: SignalOrder) -> None:
+        self.asked.append(("signal", name, order))
+
+    def end_processes(self, name: str, order: KillOrder, answer: Answer) -> None:
+        self._note(answer, "kill", name, order)
 
     def scale(self, name: str, count: int, answer: Answer) -> int:
         self.counts[name] = max(0, count)
@@ -86,7 +141,7 @@ class Conversation:
 
     def say(self, command: str, **properties: Any) -> Reply:
         self.replies.clear()
-        find(command).execute(self.control, Request("1", command, properties), self.replies.append)
+        run(self.control, Request("1", command, properties), self.replies.append)
         return self.replies[0] if self.replies else Reply(False, reason="not answered")
 
     def shown(self, command: str, **properties: Any) -> str:
@@ -99,7 +154,7 @@ def talk() -> Conversation:
 
 
 def test_reads(talk: Conversation) -> None:
-    assert talk.say("list").fields == {"watchers": ["Web", "job", "web-2"]}
+    assert talk.say("list").fields == {"watchers": ["job", "web", "web-2"]}
     assert talk.shown("list", name="WEB") == "100,101"
     assert talk.say("numprocesses").fields == {"numprocesses": 4}
     assert talk.say("numprocesses", name="web").fields == {
@@ -155,6 +210,22 @@ def test_the_nearest_is_named() -> None:
         ("incr", {"name": "web", "nb": -1}),
         ("incr", {"name": "web", "nb": True}),
         ("incr", {"name": "web", "nb": 1.5}),
+        ("incr", {"name": "web", "nb": 10**6}),
+        ("signal", {"name": "web"}),
+        ("signal", {"name": "web", "signum": "NOPE"}),
+        ("signal", {"name": "web", "signum": 99}),
+        ("signal", {"name": "web", "signum": 2, "childpid": 5}),
+        ("signal", {"name": "web", "signum": 2, "pid": -1}),
+        ("kill", {"name": "web", "graceful_timeout": -1}),
+        ("kill", {"name": "web", "graceful_timeout": float("nan")}),
+        ("set", {"name": "web"}),
+        ("set", {"name": "web", "options": []}),
+        ("add", {"name": "x"}),
+        ("add", {"name": "x", "cmd": "a\0b"}),
+        ("add", {"name": "x", "cmd": "a", "args": [1]}),
+        ("get", {"name": "web", "keys": {}}),
+        ("rm", {"name": "web", "nostop": "yes"}),
+        ("listen", {}),
     ],
 )
 def test_nonsense_is_refused_before_anything_is_done(
@@ -180,8 +251,10 @@ def test_who_waits_is_answered_at_the_end_and_once(talk: Conversation, command: 
 @pytest.mark.parametrize(
     ("properties", "asked"),
     [
-        ({}, ("reload", ["Web", "web-2", "job"], None)),
-        ({"sequential": True}, ("reload", ["Web", "web-2", "job"], 1)),
+        ({"name": "*"}, ("reload", ["Web", "web-2", "job"], Rolling())),
+        ({"name": "job", "sequential": True}, ("reload", ["job"], Rolling("1"))),
+        ({"name": "job", "batch": "25%", "pause": 2}, ("reload", ["job"], Rolling("25%", 2.0))),
+        ({"name": "job", "batch": 3, "pause": "0.5"}, ("reload", ["job"], Rolling("3", 0.5))),
         ({"graceful": False, "name": "job"}, ("restart", ["job"])),
     ],
 )
@@ -190,6 +263,84 @@ def test_kinds_of_reload(
 ) -> None:
     talk.say("reload", **properties)
     assert talk.control.asked == [asked]
+
+
+def test_all_are_reloaded_and_their_logs_opened_anew(talk: Conversation) -> None:
+    talk.say("reload")
+    everything = ("reload", ["Web", "web-2", "job"], Rolling())
+    assert talk.control.asked == [("reopen_logs",), everything]
+
+
+@pytest.mark.parametrize("batch", ["0", "101%", "0%", "-1", "x", "1.5"])
+def test_batches_that_are_none(talk: Conversation, batch: str) -> None:
+    with pytest.raises(BadMessage, match="batch"):
+        talk.say("reload", batch=batch)
+
+
+def test_who_waits_for_one_watcher_learns_what_became_of_its_processes(
+    talk: Conversation,
+) -> None:
+    talk.say("restart", name="web", waiting=True)
+    talk.control.counts["Web"] = 3
+    talk.control.pending.pop()(Reply(True))
+    info = {"started": [102], "stopped": [], "kept": [100, 101]}
+    assert talk.replies == [Reply(True, {"info": info})]
+    talk.say("stop", name="job", waiting=True)
+    talk.control.pending.pop()(Reply(True))
+    assert talk.replies == [Reply(True, {"info": None})]
+
+
+def test_options_are_read(talk: Conversation) -> None:
+    assert talk.say("options", name="web").fields["options"]["numprocesses"] == 2
+    assert talk.shown("get", name="web", keys=["cmd", "env"]) == "cmd: run Web\nenv: A=*"
+    assert talk.shown("globaloptions").splitlines()[-1] == "stats_endpoint: "
+    assert talk.say("globaloptions", option="endpoint").fields == {
+        "options": {"endpoint": "ipc://x"}
+    }
+    with pytest.raises(BadMessage, match="did you mean 'numprocesses'"):
+        talk.say("get", name="web", keys=["numproceses"])
+    with pytest.raises(BadMessage, match="did you mean 'check_delay'"):
+        talk.say("globaloptions", option="check_dela")
+
+
+def test_stats_are_shown_as_circus_does(talk: Conversation) -> None:
+    line = "sleep bob 0 1.00M 2.00M 0.1 0.2 0:00.01"
+    assert talk.shown("stats", name="web") == f"Web:\n100: 100  {line}\n101: 101  {line}"
+    assert talk.shown("stats", name="job", process=100) == f"100: 100  {line}"
+    assert talk.shown("stats", extended=True).startswith(f"Web:\n100: 100  {line}\n   7  {line}")
+    assert talk.shown("dstats") == f"Main Process:\n    7  {line}\nChildren:\n    7  {line}"
+    with pytest.raises(BadMessage):
+        talk.say("stats", process=100)
+
+
+@pytest.mark.parametrize(
+    ("command", "properties", "asked"),
+    [
+        ("signal", {"signum": "hup"}, SignalOrder(1)),
+        ("signal", {"signum": "SIGRTMIN+1", "pid": 7}, SignalOrder(35, 7)),
+        ("signal", {"signum": 2, "pid": "7", "childpid": 8}, SignalOrder(2, 7, 8)),
+        ("signal", {"signum": 2, "recursive": True}, SignalOrder(2, recursive=True)),
+        ("kill", {}, KillOrder()),
+        ("kill", {"pid": 7, "signum": "INT"}, KillOrder(7, 2)),
+        ("kill", {"graceful_timeout": "0.5"}, KillOrder(None, None, 0.5)),
+    ],
+)
+def test_signals(
+    talk: Conversation, command: str, properties: dict[str, Any], asked: object
+) -> None:
+    assert talk.say(command, name="web", **properties).ok
+    assert talk.control.asked == [(command, "Web", asked)]
+
+
+def test_watchers_come_and_go(talk: Conversation) -> None:
+    talk.say("add", name="new", cmd="x", args=["-v"], options={"shell": True}, start=True)
+    talk.say("rm", name="JOB", nostop=True)
+    talk.say("set", name="job", options={"cmd": "y"})
+    assert talk.control.asked == [
+        ("add", NewWatcher("new", "x", ["-v"], {"shell": True}, True)),
+        ("remove", "job", True),
+        ("set", "job", {"cmd": "y"}),
+    ]
 
 
 def test_scaling(talk: Conversation) -> None:
@@ -219,6 +370,39 @@ def test_scaling_with_patience(talk: Conversation) -> None:
         ("reload web --sequential", {"name": "web", "graceful": True, "sequential": True}),
         ("reload web --terminate", {"name": "web", "graceful": False, "sequential": False}),
         ("quit --waiting", {"waiting": True}),
+        (
+            "set web numprocesses 3 shell yes graceful_timeout 2.5 max_age 7 --waiting",
+            {
+                "name": "web",
+                "waiting": True,
+                "options": {
+                    "numprocesses": 3,
+                    "shell": True,
+                    "graceful_timeout": 2.5,
+                    "max_age": 7,
+                },
+            },
+        ),
+        ("set w env A=1,B=2", {"name": "w", "options": {"env": {"A": "1", "B": "2"}}}),
+        ("get web cmd env", {"name": "web", "keys": ["cmd", "env"]}),
+        ("add --start web sleep --long 5", {"name": "web", "start": True, "cmd": "sleep --long 5"}),
+        ("rm web --nostop", {"name": "web", "nostop": True}),
+        ("stats --extended web 7", {"name": "web", "process": 7, "extended": True}),
+        (
+            "signal web 7 --recursive HUP",
+            {"name": "web", "pid": 7, "signum": "HUP", "children": False, "recursive": True},
+        ),
+        (
+            "kill web --signum INT --graceful_timeout 3",
+            {"name": "web", "signum": "INT", "graceful_timeout": 3.0},
+        ),
+        ("globaloptions endpoint", {"option": "endpoint"}),
+        ("listen", {"topics": [""]}),
+        ("reloadconfig --waiting", {"waiting": True}),
+        (
+            "reload web --batch 25% --pause 2",
+            {"name": "web", "graceful": True, "sequential": False, "batch": "25%", "pause": "2"},
+        ),
     ],
 )
 def test_command_lines(words: str, properties: dict[str, Any]) -> None:
