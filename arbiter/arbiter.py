@@ -70,14 +70,15 @@ class Arbiter:
 
     # -- running --------------------------------------------------------------
 
-    def run(self) -> int:
+    def run(self, with_signals: bool = True) -> int:
         """Runs the stack until it is stopped; returns the exit code."""
         self.loop.watch(self.inbox.fileno(), self._read_inbox)
-        for number, callback in self._signal_handlers().items():
-            self.loop.on_signal(number, callback)
+        if with_signals:
+            for number, callback in self._signal_handlers().items():
+                self.loop.on_signal(number, callback)
         self._start_watchers(self._in_order())
         try:
-            self.loop.run()
+            self._run_loop()
         finally:
             for close in self.closers:
                 close()
@@ -85,6 +86,16 @@ class Arbiter:
             self.factory.close()
             self.loop.close()
         return self.exit_code
+
+    def _run_loop(self) -> None:
+        try:
+            self.loop.run()
+        except BaseException:
+            # Whoever has embedded us was interrupted: nothing that we have
+            # started is left behind. A second time, it is killed.
+            self.stop()
+            self._run_loop()
+            raise
 
     def stop(self, done: Callable[[], None] | None = None, exit_code: int = 0) -> None:
         """Ends everything in order: no new connection, what is under way is finished.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from chaussette import logformat
@@ -30,6 +32,18 @@ class QueuedHandler(logging.Handler):
         text = self.format(record) + "\n"
         origin = Origin(os.getpid(), "stderr")
         self._streams.writer.put(self._sink, text.encode("utf-8", "backslashreplace"), origin)
+
+
+@contextlib.contextmanager
+def logging_as_before() -> Iterator[None]:
+    """Gives our logger back as it was: its handlers end with the streams."""
+    logger = logging.getLogger("chaussette")
+    before = (logger.level, logger.propagate, logger.handlers[:])
+    try:
+        yield
+    finally:
+        logger.setLevel(before[0])
+        logger.propagate, logger.handlers[:] = before[1:]
 
 
 def set_up_logging(settings: ArbiterSettings, streams: StreamTable) -> None:

@@ -13,6 +13,7 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from chaussette.arbiter.users import Identity
 from chaussette.errors import SpawnError
 from chaussette.settings.watcher import RLIMITS, WatcherSettings
 
+_SPAWNING = threading.Lock()
 _LAUNCH = str(Path(__file__).with_name("launch.py"))
 
 
@@ -77,13 +79,16 @@ def spawn(
 
 @contextlib.contextmanager
 def _inheritable(fds: Sequence[int]) -> Iterator[None]:
-    for fd in fds:
-        os.set_inheritable(fd, True)
-    try:
-        yield
-    finally:
+    # A program may run several arbiters in threads: no process of the one shall
+    # get the sockets of the other.
+    with _SPAWNING:
         for fd in fds:
-            os.set_inheritable(fd, False)
+            os.set_inheritable(fd, True)
+        try:
+            yield
+        finally:
+            for fd in fds:
+                os.set_inheritable(fd, False)
 
 
 def seal_descriptors() -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from chaussette.arbiter.arbiter import Arbiter
 from chaussette.arbiter.checks import check_system
-from chaussette.arbiter.logs import set_up_logging
+from chaussette.arbiter.logs import logging_as_before, set_up_logging
 from chaussette.arbiter.loop import Loop
 from chaussette.arbiter.pidfile import Pidfile
 from chaussette.arbiter.runtime import RuntimeDir
@@ -50,11 +50,17 @@ class Surroundings:
     `has_endpoint` is false for an embedded arbiter that nobody shall control;
     `announce` is called once with the arbiter before anything starts; `passed`
     are sockets that are bound already, by the name of the `[socket:NAME]`.
+    `is_guest` is true inside of somebody else's program, whose signals,
+    descriptors, limits, umask and logging are its own; `has_signals` and
+    `has_logging` say that it wants the arbiter's.
     """
 
     has_endpoint: bool = True
     announce: Callable[[Arbiter], None] | None = None
     passed: Mapping[str, socket.socket] = field(default_factory=dict)
+    is_guest: bool = False
+    has_signals: bool = True
+    has_logging: bool = True
 
 
 def run_stack(config: StackConfig, surroundings: Surroundings | None = None) -> int:
@@ -64,35 +70,41 @@ def run_stack(config: StackConfig, surroundings: Surroundings | None = None) -> 
     """
     surroundings = surroundings or Surroundings()
     check_system(config)
-    seal_descriptors()
+    is_host = not surroundings.is_guest
     with contextlib.ExitStack() as stack:
         table = SocketTable()
-        passed = {**sockets_from_systemd(os.environ, os.getpid()), **surroundings.passed}
-        table.reserve(len(config.sockets) + len(passed))
+        passed = dict(surroundings.passed)
+        if is_host:
+            seal_descriptors()
+            passed = {**sockets_from_systemd(os.environ, os.getpid()), **passed}
+            table.reserve(len(config.sockets) + len(passed))
         streams = StreamTable(Writer())
         stack.callback(streams.close, FLUSH_TIMEOUT)
         if config.arbiter.umask is not None:
             stack.callback(os.umask, os.umask(config.arbiter.umask))
-        set_up_logging(config.arbiter, streams)
+        if surroundings.has_logging:
+            stack.enter_context(logging_as_before())
+            set_up_logging(config.arbiter, streams)
         stack.callback(table.close)
         table.open(config.sockets, passed)
         if config.arbiter.pidfile is not None:
             stack.callback(Pidfile(config.arbiter.pidfile).close)
-        OpenFiles.make_room(_fds_needed(config))
+        if is_host:
+            OpenFiles.make_room(_fds_needed(config))
         arbiter = Arbiter(config, table, streams, Loop())
         if surroundings.has_endpoint:
             _open_endpoint(arbiter, stack)
         _say_start(config, table)
         if surroundings.announce is not None:
             surroundings.announce(arbiter)
-        return _run(arbiter)
+        return _run(arbiter, surroundings)
 
 
-def _run(arbiter: Arbiter) -> int:
-    notifier = Notifier()
+def _run(arbiter: Arbiter, surroundings: Surroundings) -> int:
+    notifier = Notifier({} if surroundings.is_guest else None)
     notifier.ready(f"{len(arbiter.watchers)} watchers")
     try:
-        return arbiter.run()
+        return arbiter.run(with_signals=surroundings.has_signals)
     finally:
         notifier.stopping()
         log.info("stopped")

@@ -1,8 +1,52 @@
 """One Python stack that replaces supervisor, app server and workers.
 
-This package module stays empty of imports: a worker pays for what it uses.
+This package module stays empty of imports: a worker pays for what it uses. The
+library (docs/library.md) is imported when one of its names is first asked for.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from chaussette.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from chaussette.arbiter.library import Arbiter, get_arbiter, get_trainer
+    from chaussette.arbiter.members import CircusSocket, Watcher
+    from chaussette.control.circus import AsyncCircusClient, CircusClient
+
+_HOMES = {
+    "Arbiter": "chaussette.arbiter.library",
+    "AsyncCircusClient": "chaussette.control.circus",
+    "CircusClient": "chaussette.control.circus",
+    "CircusSocket": "chaussette.arbiter.members",
+    "Watcher": "chaussette.arbiter.members",
+    "get_arbiter": "chaussette.arbiter.library",
+    "get_trainer": "chaussette.arbiter.library",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'chaussette' has no attribute {name!r}")
+    from importlib import import_module  # see above
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
+
+__all__ = [
+    "Arbiter",
+    "AsyncCircusClient",
+    "CircusClient",
+    "CircusSocket",
+    "Watcher",
+    "__version__",
+    "get_arbiter",
+    "get_trainer",
+]

@@ -75,6 +75,10 @@ class NotAnswered(ControlError):
     """Nobody answered on the endpoint in time."""
 
 
+class NotRunning(ControlError):
+    """The arbiter that was asked does not run."""
+
+
 class LifecycleBug(AssertionError):
     """An event reached a process in a state where it cannot happen."""
 
