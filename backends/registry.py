@@ -192,6 +192,8 @@ def check(
             raise ConfigError(_refusal(name, declaration, wanted, what, interface))
     if settings.keyfile and not settings.certfile:
         raise ConfigError("--keyfile is given without --certfile: TLS needs the certificate, too")
+    if settings.max_requests_jitter and not settings.max_requests:
+        raise ConfigError("--max-requests-jitter is given without --max-requests: nothing to vary")
 
 
 def _wishes(

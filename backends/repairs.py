@@ -52,6 +52,23 @@ def refuse_line_breaks(status: str, headers: Headers) -> None:
             raise ValueError(f"a line break or NUL in a response header: {text!r}")
 
 
+def trim_values(app: WsgiApp) -> WsgiApp:
+    """The application for a server that refuses blanks around a header's value.
+
+    They are no part of the value (RFC 9110, 5.5); Django writes one before each
+    cookie.
+    """
+
+    def trimmed(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: Headers, *exc_info: Any) -> Any:
+            clean = [(name, value.strip(" \t")) for name, value in headers]
+            return start_response(status, clean, *exc_info)
+
+        return app(environ, start)
+
+    return trimmed
+
+
 def mute_head(app: WsgiApp, needs_length: bool) -> WsgiApp:
     """The application for a server that sends the body of a response to HEAD.
 

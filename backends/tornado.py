@@ -14,7 +14,7 @@ from chaussette.backends.base import Can, Declaration, Requirement, Task
 from chaussette.backends.counting import count_wsgi, mount_wsgi
 from chaussette.backends.descriptors import is_idle
 from chaussette.backends.library import library
-from chaussette.backends.repairs import add_date, mute_head
+from chaussette.backends.repairs import add_date, mute_head, trim_values
 
 REQUIREMENT = Requirement("tornado", "tornado", "pip install 'chaussette[tornado]'")
 
@@ -48,9 +48,9 @@ class TornadoBackend(AsyncioBackend):
     )
 
     def __init__(self, task: Task) -> None:
-        threads = task.settings.threads
-        super().__init__(task, shared=threads > 1)
-        self._executor = concurrent.futures.ThreadPoolExecutor(threads) if threads > 1 else None
+        super().__init__(task, shared=True)
+        # Also with one thread: in the loop's own, Django's ORM would refuse to work.
+        self._executor = concurrent.futures.ThreadPoolExecutor(task.settings.threads)
         self._streams: dict[Connection, Any] = {}
         self._busy: set[Any] = set()
         self._server: Any = None
@@ -60,7 +60,7 @@ class TornadoBackend(AsyncioBackend):
     async def start(self) -> None:
         """Builds the server, which wants to be made inside its loop."""
         app = mount_wsgi(count_wsgi(self.task.app.callable, self.meter), self.settings.root_path)
-        app = add_date(mute_head(app, needs_length=True))
+        app = trim_values(add_date(mute_head(app, needs_length=True)))
         container = _container_class()(app, self._executor, self._busy)
         httpserver = library("tornado.httpserver", REQUIREMENT.install)
         self._server = httpserver.HTTPServer(
@@ -85,7 +85,7 @@ class TornadoBackend(AsyncioBackend):
         self._server.handle_stream(stream, peer)
 
     def beat(self) -> None:
-        """With threads, the application does not run in the loop."""
+        """The application does not run in the loop, so its threads are asked."""
         self.meter.beat_for(self.settings.threads)
 
     def close_idle(self) -> None:
@@ -99,8 +99,7 @@ class TornadoBackend(AsyncioBackend):
 
     async def end(self) -> None:
         """Lets the threads go; waits for none."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _container_class() -> Any:

@@ -179,12 +179,12 @@ class Runner:
         self._enter(Phase.DRAINING)
         self._watch_the_drain()
         workerlog.LOGGER.info("draining (%s)", signal.Signals(number).name)
+        assert self._backend is not None
+        self._backend.stop()
         # A patched socket cannot wait inside a signal handler, and says so by
         # an exception of its own kind; the drain goes on untold.
         with contextlib.suppress(Exception):
             self._notifier.stopping()
-        assert self._backend is not None
-        self._backend.stop()
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
         """^C drains in a terminal; an arbiter that sends SIGINT means at once."""

@@ -8,9 +8,9 @@ import socket
 import time
 
 import pytest
+from backend_choice import Shared
 from backend_client import WebSocket
 from backend_server import Nursery, Server
-from conftest import Shared
 
 from chaussette.backends.base import IDLE_GRACE, Can
 

@@ -11,9 +11,9 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
+from backend_choice import backends, need
 from backend_client import Response, Wire
 from backend_server import GRACEFUL_TIMEOUT, Listener, Nursery, Server
-from conftest import backends, need
 
 from chaussette.backends.base import IDLE_GRACE, Can
 

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from backend_choice import backends, need
 from backend_server import CHECKOUT, WAIT, Nursery
-from conftest import backends, need
 
 from chaussette.backends import registry
 from chaussette.backends.base import Can

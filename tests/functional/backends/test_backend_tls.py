@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from backend_choice import backends, need
 from backend_client import Wire
 from backend_server import Nursery
-from conftest import backends, need
 
 from chaussette.backends.base import Can
 

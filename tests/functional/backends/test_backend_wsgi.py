@@ -7,8 +7,8 @@ import json
 import socket
 
 import pytest
+from backend_choice import Shared, backends
 from backend_server import Nursery, Server
-from conftest import Shared, backends
 
 from chaussette.backends.base import Can
 

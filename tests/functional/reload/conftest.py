@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -36,10 +35,3 @@ def folder() -> Iterator[Path]:
     """A directory with a path short enough for unix sockets."""
     with tempfile.TemporaryDirectory(prefix="rl-") as name:
         yield Path(name)
-
-
-def missing(reason: str) -> None:
-    """Skips on a developer's machine; fails in CI, where all must be there."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import missing
+from reload_needs import missing
 
 from benchmarks.ops import peers
 from benchmarks.ops.apps import write_app

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import missing
+from reload_needs import missing
 from reload_stack import MIX, ReloadStack, find_nginx, in_front, versions
 
 from benchmarks.ops.load import Load
