@@ -60,6 +60,11 @@ class RestartPolicy:
         self._excess += 1
         self.not_before = max(self.not_before, now + pause(self._excess))
 
+    @property
+    def slowed(self) -> bool:
+        """Whether processes die so often that their replacement has to wait."""
+        return self._excess > 0
+
     def forgive(self) -> None:
         """Somebody asked for a start: begin anew."""
         self.__init__()  # type: ignore[misc]
