@@ -360,9 +360,20 @@ class Watcher:
             self._one_less(ending)
         elif act is Act.DIED:
             self.restarts.died(now, self.wish.count)
+            self._say_slowed(process, ending)
         else:
             self.exit_code = ending.code
             self._failed(process, f"process {process.pid} ended before it was ready: {ending}")
+
+    def _say_slowed(self, process: Process, ending: Ending) -> None:
+        """Tells of a watcher whose processes come up and keep dying; it is never given up."""
+        if not self.restarts.slowed:
+            self.failure = ""
+            return
+        self.failure = f"process {process.pid} ended: {ending}, and so do too many"
+        wait = max(0.0, self.restarts.not_before - self._loop.clock())
+        log.error("%s: %s; the next start waits %.1fs", self.name, self.failure, wait)
+        self._owner.publish(self.name, "slowed", {"reason": self.failure, "wait": wait})
 
     def _one_less(self, ending: Ending) -> None:
         """A process that is not to be replaced has ended."""
