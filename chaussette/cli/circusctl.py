@@ -1,11 +1,16 @@
-"""The command `circusctl`: sends one command to a running arbiter, or many in a shell."""
+"""The command `circusctl`: sends one command to a running arbiter, or many in a shell.
+
+It is started often and does little, so it loads little: flags are read by hand,
+and the shell, the tunnel, events and libzmq are imported where they are used.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from chaussette.control import commands as _register  # noqa: F401 - fills the table of commands
@@ -14,8 +19,13 @@ from chaussette.control.client import DEFAULT_TIMEOUT, ENVIRONMENT, Client
 from chaussette.control.command import COMMANDS, Command, find
 from chaussette.control.places import default_endpoint
 from chaussette.control.protocol import Reply
-from chaussette.errors import ChaussetteError, ConfigError, ControlError, did_you_mean
-from chaussette.settings import flags
+from chaussette.errors import (
+    ChaussetteError,
+    ConfigError,
+    ControlError,
+    NotAnswered,
+    did_you_mean,
+)
 from chaussette.version import __version__
 
 DAEMON_ERROR = 3
@@ -23,50 +33,99 @@ DAEMON_ERROR = 3
 USAGE_ERROR = 2
 WAIT_TIMEOUT = 3600.0
 """Seconds that a command with --waiting is waited for, where --timeout says nothing."""
+FLAGS = {
+    "--endpoint": ("ADDRESS", "The arbiter's control endpoint"),
+    "--timeout": ("SECONDS", "How long to wait for an answer"),
+    "--json": ("", "Print the reply as JSON"),
+    "--prettify": ("", "Print JSON in many lines"),
+    "--ssh": ("USER@HOST[:PORT]", "Reach the endpoint of another machine through ssh"),
+    "--ssh_keyfile": ("FILE", "The private key that ssh shall use"),
+    "--completion": ("SHELL", "Print the completion script for bash"),
+    "--version": ("", "Print the version"),
+    "--help": ("", "Print this text, or what is known of a command"),
+}
+"""Flags before the command: what follows, and the help."""
+
+
+class Flags:
+    """The flags before the command. Raises ConfigError for what is none."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.given: dict[str, str] = {}
+        self.rest = list(words)
+        while self.rest and self.rest[0].startswith("-"):
+            self._read(self.rest.pop(0))
+        timeout = self.given.get("--timeout")
+        try:
+            self.timeout = None if timeout is None else float(timeout)
+        except ValueError:
+            raise ConfigError(f"--timeout {timeout}: expected seconds") from None
+        if self.timeout is not None and not 0 <= self.timeout < 1e9:
+            raise ConfigError(f"--timeout {timeout}: expected seconds, 0 or more")
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint that is meant."""
+        return self.given.get("--endpoint") or os.environ.get(ENVIRONMENT) or default_endpoint()
+
+    def timeout_for(self, properties: dict[str, Any]) -> float:
+        """How long to wait for a reply."""
+        if self.timeout is not None:
+            return self.timeout
+        return WAIT_TIMEOUT if properties.get("waiting") else DEFAULT_TIMEOUT
+
+    def __contains__(self, flag: str) -> bool:
+        return flag in self.given
+
+    def _read(self, word: str) -> None:
+        name, sign, value = word.partition("=")
+        name = "--help" if name == "-h" else name
+        if name not in FLAGS:
+            raise ConfigError(f"unknown flag {name}{did_you_mean(name, FLAGS)}")
+        if FLAGS[name][0] and not sign:
+            if not self.rest:
+                raise ConfigError(f"{name} needs a value")
+            value = self.rest.pop(0)
+        self.given[name] = value
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; the exit code of the process."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    if "AUTO_COMPLETE" in os.environ:
+        return _complete()
     try:
-        own, rest = _split(words)
-        namespace, _ = make_parser().read(own)
-        if namespace.help or namespace.version:
-            return _say(_help(rest) if namespace.help else f"circusctl {__version__}")
-        if not rest or rest[0] == "help":
-            return _say(_help(rest[1:]))
-        return _one(rest, namespace)
-    except ConfigError as error:
-        return _fail(f"{error}; see circusctl --help", USAGE_ERROR)
-    except ControlError as error:
-        return _fail(str(error), 1 if type(error).__name__ == "NotAnswered" else USAGE_ERROR)
+        flags = Flags(sys.argv[1:] if argv is None else argv)
+        if "--version" in flags:
+            return _say(f"circusctl {__version__}")
+        if "--completion" in flags:
+            return _completion_script(flags.given["--completion"])
+        rest = flags.rest
+        if "--help" in flags or rest[:1] == ["help"]:
+            return _say(help_text(rest[1:] if rest[:1] == ["help"] else rest))
+        if rest and rest[-1] in ("--help", "-h"):
+            return _say(help_text(rest[:1]))
+        with connected(flags) as client:
+            return run_words(client, flags, rest) if rest else _shell(client, flags)
+    except KeyboardInterrupt:
+        return 1
+    except (ConfigError, ControlError) as error:
+        code = 1 if isinstance(error, NotAnswered) else USAGE_ERROR
+        return fail(f"{error}; see circusctl --help" if code == USAGE_ERROR else str(error), code)
     except ChaussetteError as error:
-        return _fail(str(error), error.exit_code)
+        return fail(str(error), error.exit_code)
 
 
-def make_parser() -> flags.FlagParser:
-    """The parser of the flags before the command."""
-    parser = flags.FlagParser(
-        prog="circusctl",
-        usage="circusctl [flags] COMMAND [words]",
-        description="Controls a running circusd.",
-    )
-    parser.add_argument(
-        "--endpoint",
-        metavar="ADDRESS",
-        default=os.environ.get(ENVIRONMENT),
-        help=f"The arbiter's control endpoint. [{ENVIRONMENT}, or {default_endpoint()}]",
-    )
-    parser.add_argument(
-        "--timeout",
-        type=float,
-        metavar="SECONDS",
-        help=f"How long to wait for an answer. [{DEFAULT_TIMEOUT:g}]",
-    )
-    parser.add_argument("--json", action="store_true", help="Print the reply as JSON.")
-    parser.add_argument("--version", action="store_true", help="Print the version.")
-    parser.add_argument("-h", "--help", action="store_true", help="Print this text.")
-    return parser
+def run_words(client: Client, flags: Flags, words: list[str]) -> int:
+    """Runs one command line and shows its reply; the exit code. Raises ControlError."""
+    command = find(words[0])
+    properties = parse_words(command, words[1:])
+    client.timeout = flags.timeout_for(properties)
+    if command.listens:
+        return _listen(client, properties["topics"], flags)
+    if command.name == "tail" and properties.get("follow"):
+        return _follow(client, properties, as_json="--json" in flags)
+    reply = client.call(command.name, properties)
+    return _print(command, reply, flags)
 
 
 def parse_words(command: Command, words: Sequence[str]) -> dict[str, Any]:
@@ -98,17 +157,78 @@ def parse_words(command: Command, words: Sequence[str]) -> dict[str, Any]:
     return command.read(plain, options)
 
 
-def _one(rest: list[str], namespace: Any) -> int:
-    command = find(rest[0])
-    properties = parse_words(command, rest[1:])
-    timeout = namespace.timeout
-    if timeout is None:
-        timeout = WAIT_TIMEOUT if properties.get("waiting") else DEFAULT_TIMEOUT
-    with Client(namespace.endpoint or default_endpoint(), timeout) as client:
-        if command.name == "tail" and properties.get("follow"):
-            return _follow(client, properties, as_json=namespace.json)
-        reply = client.call(command.name, properties)
-    return _print(command, reply, as_json=namespace.json)
+def help_text(rest: Sequence[str] = ()) -> str:
+    """What is known of a command, or of all."""
+    if rest:
+        command = find(rest[0])
+        return f"circusctl {command.name} {command.usage}\n\n{command.text()}"
+    flags = {f"{flag} {value}".rstrip(): text for flag, (value, text) in FLAGS.items()}
+    commands = {
+        f"{name} {one.usage.partition(' [--')[0]}".rstrip(): one().text().partition("\n")[0]
+        for name, one in sorted(COMMANDS.items())
+    }
+    width = max(map(len, (*flags, *commands)))
+    return "\n".join(
+        [
+            "usage: circusctl [flags] COMMAND [words]",
+            "       circusctl [flags]            (a shell)",
+            "",
+            f"Controls a running circusd, by default the one at {default_endpoint()}",
+            f"(--endpoint, or {ENVIRONMENT}). Exit code: 0 ok; 3 the arbiter says no;",
+            "1 it does not answer; 2 the command line is wrong.",
+            "",
+            "Flags:",
+            *(f"  {name:{width}}  {text}." for name, text in flags.items()),
+            "",
+            "Commands (circusctl help COMMAND tells more):",
+            *(f"  {name:{width}}  {text}" for name, text in commands.items()),
+        ]
+    )
+
+
+@contextlib.contextmanager
+def connected(flags: Flags) -> Iterator[Client]:
+    """A client of the endpoint that is meant, through a tunnel where one is asked for."""
+    with contextlib.ExitStack() as stack:
+        endpoint = flags.endpoint
+        if "--ssh" in flags:
+            from chaussette.control.tunnel import Tunnel  # only where it is asked for
+
+            key = flags.given.get("--ssh_keyfile")
+            endpoint = stack.enter_context(Tunnel(flags.given["--ssh"], endpoint, key)).endpoint
+        yield stack.enter_context(Client(endpoint, flags.timeout or DEFAULT_TIMEOUT))
+
+
+def fail(text: str, code: int) -> int:
+    """Says what went wrong; the code."""
+    print(f"circusctl: error: {text}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _shell(client: Client, flags: Flags) -> int:
+    from chaussette.cli.ctlshell import Shell  # a single command needs none of it
+
+    return Shell(client, flags).run()
+
+
+def _listen(client: Client, topics: list[str], flags: Flags) -> int:
+    """Prints events until it is interrupted."""
+    from chaussette.control.consumer import CircusConsumer  # brings libzmq with it
+
+    # An endpoint that answers no question is taken for the one that publishes.
+    client.timeout = flags.timeout or (1.0 if "--endpoint" in flags else DEFAULT_TIMEOUT)
+    endpoint = flags.endpoint
+    try:
+        options = client.call("globaloptions", {"option": "pubsub_endpoint"}).fields["options"]
+        endpoint = options["pubsub_endpoint"]
+    except (NotAnswered, ControlError):
+        if "--endpoint" not in flags:
+            raise
+    server = flags.given.get("--ssh")
+    with CircusConsumer(topics, endpoint=endpoint, ssh_server=server) as consumer:
+        for topic, message in consumer:
+            _say(f"{topic.decode('utf-8', 'replace')}: {message.decode('utf-8', 'replace')}")
+    return 0
 
 
 def _follow(client: Client, properties: dict[str, Any], as_json: bool) -> int:
@@ -129,40 +249,35 @@ def _follow(client: Client, properties: dict[str, Any], as_json: bool) -> int:
     return 0
 
 
-def _print(command: Command, reply: Reply, as_json: bool) -> int:
-    if as_json:
+def _print(command: Command, reply: Reply, flags: Flags) -> int:
+    if "--json" in flags or "--prettify" in flags:
         status = (
             {"status": "ok"}
             if reply.ok
             else {"status": "error", "reason": reply.reason, "errno": reply.errno}
         )
-        _say(json.dumps({**status, **reply.fields}))
+        pretty = {"indent": 2, "sort_keys": True} if "--prettify" in flags else {}
+        _say(json.dumps({**status, **reply.fields}, **pretty))  # type: ignore[arg-type]
     elif reply.ok:
         _say(command.show(reply))
     else:
-        _fail(reply.reason, DAEMON_ERROR)
+        fail(reply.reason, DAEMON_ERROR)
     return 0 if reply.ok else DAEMON_ERROR
 
 
-def _split(words: list[str]) -> tuple[list[str], list[str]]:
-    """The client's own flags, and the command with its words."""
-    takes_value = {"--endpoint", "--timeout"}
-    at = 0
-    while at < len(words) and words[at].startswith("-"):
-        at += 2 if words[at] in takes_value else 1
-    return words[:at], words[at:]
+def _complete() -> int:
+    from chaussette.cli.ctlwords import complete_bash  # asked for by the shell's completion
+
+    _say(complete_bash(os.environ))
+    return 1
 
 
-def _help(rest: list[str]) -> str:
-    if rest:
-        command = find(rest[0])
-        return f"circusctl {command.name} {command.usage}\n\n{command.__doc__}"
-    width = max(len(f"{name} {one.usage}") for name, one in COMMANDS.items())
-    lines = [
-        f"  {f'{name} {one.usage}':{width}}  {one.__doc__}"
-        for name, one in sorted(COMMANDS.items())
-    ]
-    return "\n".join([make_parser().format_help(), "Commands:", *lines])
+def _completion_script(shell: str) -> int:
+    from chaussette.cli.ctlwords import BASH
+
+    if shell != "bash":
+        raise ConfigError(f"--completion {shell}: expected bash")
+    return _say(BASH)
 
 
 def _say(text: str) -> int:
@@ -172,11 +287,6 @@ def _say(text: str) -> int:
         # Whoever reads has seen enough; nothing is left to be flushed at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-
-
-def _fail(text: str, code: int) -> int:
-    print(f"circusctl: error: {text}", file=sys.stderr)  # noqa: T201
-    return code
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import zmq.asyncio
 
 from chaussette.control.client import DEFAULT_TIMEOUT
 from chaussette.control.protocol import Request, read_reply, write_request
+from chaussette.control.tunnel import Tunnel
 from chaussette.errors import BadMessage, ControlError, NotAnswered
 
 
@@ -56,15 +57,20 @@ class CircusClient:
 
     def __init__(
         self,
+        context: zmq.Context[zmq.Socket[bytes]] | str | None = None,
         endpoint: str = "tcp://127.0.0.1:5555",
         timeout: float = DEFAULT_TIMEOUT,
-        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+        ssh_server: str | None = None,
+        ssh_keyfile: str | None = None,
     ) -> None:
-        self.endpoint = endpoint
+        if isinstance(context, str):  # an endpoint alone is what most callers have
+            endpoint, context = context, None
         self.timeout = timeout
+        self._tunnel = Tunnel(ssh_server, endpoint, ssh_keyfile) if ssh_server else None
+        self.endpoint = self._tunnel.endpoint if self._tunnel else endpoint
         self._own = context is None
         self.context = context or zmq.Context()
-        self._socket = _dealer(self.context, endpoint)
+        self._socket = _dealer(self.context, self.endpoint)
 
     def send_message(self, command: str, **props: Any) -> dict[str, Any]:
         """Sends a command with its properties; returns the reply."""
@@ -88,6 +94,9 @@ class CircusClient:
         self._socket.close(0)
         if self._own:
             self.context.term()
+        if self._tunnel is not None:
+            self._tunnel.close()
+            self._tunnel = None
 
     def __enter__(self) -> CircusClient:
         return self

@@ -56,6 +56,11 @@ class Command:
         if cls.name:
             COMMANDS[cls.name] = cls
 
+    def text(self) -> str:
+        """What it does, as help shows it: the first line in short."""
+        lines = (self.__doc__ or "").strip().splitlines()
+        return "\n".join(line.removeprefix("    ") for line in lines)
+
     def read(self, words: list[str], options: dict[str, str]) -> Properties:
         """Properties from the words and options of a command line."""
         properties: Properties = {"waiting": True} if "waiting" in options else {}

@@ -1,0 +1,72 @@
+"""Events as they come: a subscriber to an arbiter's pubsub endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any
+
+import zmq
+
+from chaussette.control.tunnel import Tunnel
+
+
+class CircusConsumer:
+    """Iterates over (topic, message), both bytes, as Circus's class of that name does.
+
+    `topics` are beginnings of topics; `[""]` gets all. `endpoint` is where events
+    are published (see `globaloptions`). Iteration ends with `stop`.
+    """
+
+    def __init__(
+        self,
+        topics: Iterable[str | bytes],
+        context: Any = None,
+        endpoint: str = "tcp://127.0.0.1:5556",
+        ssh_server: str | None = None,
+        timeout: float = 1.0,
+    ) -> None:
+        self.topics = list(topics)
+        self.timeout = timeout
+        self.keep_context = context is not None
+        self._tunnel = Tunnel(ssh_server, endpoint) if ssh_server else None
+        self.endpoint = self._tunnel.endpoint if self._tunnel else endpoint
+        self.context = context or zmq.Context()
+        self.pubsub_socket = self.context.socket(zmq.SUB)
+        self.pubsub_socket.setsockopt(zmq.LINGER, 0)
+        for topic in self.topics:
+            self.pubsub_socket.setsockopt(
+                zmq.SUBSCRIBE, topic.encode() if isinstance(topic, str) else topic
+            )
+        self.pubsub_socket.connect(self.endpoint)
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        return self.iter_messages()
+
+    def iter_messages(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yields (topic, message) until the consumer is stopped."""
+        with self:
+            while not self.pubsub_socket.closed:
+                frames = self.pubsub_socket.recv_multipart()
+                if len(frames) == 2:
+                    yield frames[0], frames[1]
+
+    def stop(self) -> None:
+        """Closes the connection."""
+        self.pubsub_socket.close(0)
+        if not self.keep_context:
+            self.context.term()
+        if self._tunnel is not None:
+            self._tunnel.close()
+            self._tunnel = None
+
+    def __enter__(self) -> CircusConsumer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
