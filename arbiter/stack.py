@@ -102,12 +102,34 @@ def run_stack(config: StackConfig, surroundings: Surroundings | None = None) -> 
 
 def _run(arbiter: Arbiter, surroundings: Surroundings) -> int:
     notifier = Notifier({} if surroundings.is_guest else None)
-    notifier.ready(f"{len(arbiter.watchers)} watchers")
+    _announce_when_up(arbiter, notifier)
     try:
         return arbiter.run(with_signals=surroundings.has_signals)
     finally:
         notifier.stopping()
         log.info("stopped")
+
+
+def _announce_when_up(arbiter: Arbiter, notifier: Notifier) -> None:
+    """Says READY=1 once each watcher has a process that serves, or has been given up.
+
+    Whoever started us (systemd, an outer arbiter) then starts what depends on us.
+    """
+    waited_for = {
+        watcher.name
+        for watcher in arbiter.config.watchers
+        if watcher.autostart and not watcher.on_demand and watcher.numprocesses
+    }
+
+    def heard(watcher: str, event: str, _: Mapping[str, object]) -> None:
+        if watcher in waited_for and event in ("ready", "parked", "stop"):
+            waited_for.discard(watcher)
+            if not waited_for:
+                notifier.ready(f"{len(arbiter.watchers)} watchers")
+
+    arbiter.listeners.append(heard)
+    if not waited_for:
+        notifier.ready("nothing to start")
 
 
 def _open_endpoint(arbiter: Arbiter, stack: contextlib.ExitStack) -> None:
