@@ -21,6 +21,7 @@ from chaussette.arbiter.sinks.base import Origin, Sink
 from chaussette.arbiter.sockets import ListeningSocket, SocketTable, listen_environment
 from chaussette.arbiter.spawn import Descriptors, spawn
 from chaussette.arbiter.streams import StreamTable, open_pipe
+from chaussette.arbiter.tail import TailTable
 from chaussette.arbiter.users import look_up
 from chaussette.errors import ConfigError, SocketError, SpawnError
 from chaussette.scoreboard import Scoreboard
@@ -57,6 +58,7 @@ class ProcessFactory:
         self._recipes: dict[str, Recipe] = {}
         self.variables: dict[str, str] = {}
         self._outlets: dict[int, list[Outlet]] = {}
+        self.tail = TailTable(loop)
 
     def start(self, settings: WatcherSettings, wid: int, generation: int) -> Process:
         """Starts one process. Raises SpawnError."""
@@ -75,6 +77,7 @@ class ProcessFactory:
         """A process has ended: reads its last words and frees its slot."""
         for outlet in self._outlets.pop(process.pid, []):
             outlet.drain()
+        self.tail.gone(process.settings.name, process.pid)
         index = self._taken.pop(process.pid, None)
         if index is not None:
             self._scoreboard.slot(index).clear()
@@ -131,7 +134,7 @@ class ProcessFactory:
                 os.close(ours)
             raise
         self._outlets[pid] = [
-            self._outlet(sinks[name], ends[name][0], Origin(pid, name)) for name in ends
+            self._outlet(settings, sinks[name], ends[name][0], Origin(pid, name)) for name in ends
         ]
         if given.slot is not None:
             self._taken[pid] = given.slot
@@ -204,8 +207,9 @@ class ProcessFactory:
         group = look_up(settings.uid, settings.gid).gid if options else None
         return self._streams.sink(expanded, channel, group, settings.name)
 
-    def _outlet(self, sink: Sink, fd: int, origin: Origin) -> Outlet:
-        return Outlet(self._loop, self._streams.writer.lane(sink), sink, fd, origin)
+    def _outlet(self, settings: WatcherSettings, sink: Sink, fd: int, origin: Origin) -> Outlet:
+        lane = self._streams.writer.lane(sink)
+        return Outlet(self._loop, lane, sink, fd, origin, self.tail.ring(settings, origin))
 
     def _open_pipe(self, given: _Given) -> tuple[int, int]:
         ours, theirs = open_pipe()

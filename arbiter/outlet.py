@@ -12,9 +12,10 @@ from chaussette.arbiter.sinks.base import Origin, Sink
 from chaussette.arbiter.streams import Lane
 
 CHUNK = 65536
+"""Bytes per read. More are slower: beyond malloc's threshold each buffer is mapped anew."""
 BIG_PIPE = 2**20
 """Size of the pipe of a process that fills its own; see pipe(7) for its limits."""
-ROUND = 2**20
+ROUND = 2**19
 """Bytes per wake-up: enough for throughput, few enough to be fair to others."""
 LONGEST_LINE = 2**20
 """A line that is longer is passed on in parts."""
@@ -49,7 +50,7 @@ class Outlet:
         self._tap = tap
         self._tail: list[bytes] = []
         self._tail_size = 0
-        self._chunk = CHUNK
+        self._grown = False
         self._held = False
         self._timer: Timer | None = None
         loop.watch(fd, self.read)
@@ -63,7 +64,7 @@ class Outlet:
         left = ROUND
         while left > 0 and self._fd >= 0 and not self._held:
             try:
-                data = os.read(self._fd, self._chunk)
+                data = os.read(self._fd, CHUNK)
             except BlockingIOError:
                 return
             if not data:
@@ -72,7 +73,7 @@ class Outlet:
             left -= len(data)
             if not self._pass_on(data):
                 self._hold()
-            if len(data) == self._chunk == CHUNK:
+            if len(data) == CHUNK and not self._grown:
                 self._grow()
 
     def drain(self) -> None:
@@ -81,7 +82,7 @@ class Outlet:
         with contextlib.suppress(BlockingIOError):
             # Bounded: descendants may go on writing.
             while self._fd >= 0 and left > 0:
-                if not (data := os.read(self._fd, self._chunk)):
+                if not (data := os.read(self._fd, CHUNK)):
                     self.close()
                     return
                 left -= len(data)
@@ -94,7 +95,7 @@ class Outlet:
         fd, self._fd = self._fd, -1
         self._loop.forget(fd)
         with contextlib.suppress(BlockingIOError):
-            while data := os.read(fd, self._chunk):
+            while data := os.read(fd, CHUNK):
                 self._pass_on(data)
         os.close(fd)
         self._flush()
@@ -103,7 +104,7 @@ class Outlet:
 
     def _grow(self) -> None:
         """A process that fills its pipe gets a bigger one: fewer wake-ups for both."""
-        self._chunk = BIG_PIPE // 4
+        self._grown = True
         with contextlib.suppress(OSError):
             # Not allowed, or too many already: it stays as it is.
             fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, BIG_PIPE)

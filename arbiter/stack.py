@@ -134,6 +134,7 @@ def _announce_when_up(arbiter: Arbiter, notifier: Notifier) -> None:
 
 def _open_endpoint(arbiter: Arbiter, stack: contextlib.ExitStack) -> None:
     from chaussette.arbiter.endpoint import Endpoint  # an embedded arbiter needs no zmq
+    from chaussette.arbiter.followers import Followers
     from chaussette.arbiter.publisher import Publisher
     from chaussette.arbiter.steward import Steward
 
@@ -143,7 +144,11 @@ def _open_endpoint(arbiter: Arbiter, stack: contextlib.ExitStack) -> None:
     address = settings.endpoint or runtime.endpoint("control.sock")
     if address.startswith("tcp://"):
         log.warning("endpoint %s: every user of this machine can command this arbiter", address)
-    endpoint = Endpoint(address, arbiter.loop, Steward(arbiter))
+    steward = Steward(arbiter)
+    endpoint = Endpoint(address, arbiter.loop, steward)
+    steward.output = followers = Followers(
+        runtime.endpoint("output.sock"), endpoint.context, arbiter.loop, arbiter.factory.tail
+    )
     publisher = Publisher(
         settings.pubsub_endpoint or runtime.endpoint("events.sock"), endpoint.context
     )
@@ -155,7 +160,7 @@ def _open_endpoint(arbiter: Arbiter, stack: contextlib.ExitStack) -> None:
         check_delay=f"{settings.check_delay:g}",
         loglevel=settings.loglevel,
     )
-    arbiter.closers += [publisher.close, endpoint.close]
+    arbiter.closers += [followers.close, publisher.close, endpoint.close]
     log.info("control endpoint at %s, events at %s", address, publisher.address)
 
 

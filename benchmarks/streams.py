@@ -27,7 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SHAPES = {
     "64k": "import os\nb = (b'x' * 99 + b'\\n') * 655\nwhile True: os.write(1, b)\n",
-    "lines": "import sys\nwhile True: sys.stdout.write('a line of forty characters, more or less\\n')\n",
+    "lines": "while True: print('a line of forty characters, more or less')\n",
     "yes": "import os\nos.execvp('yes', ['yes', 'a line of the program yes'])\n",
 }
 
@@ -161,7 +161,9 @@ def main() -> None:
             for name, make, home in peers:
                 found.setdefault(name, []).append(measure(make, home, shape, options.seconds))
         for name, rows in found.items():
-            rate, answer, worst, load = (statistics.median(column) for column in zip(*rows))
+            rate, answer, worst, load = (
+                statistics.median(column) for column in zip(*rows, strict=True)
+            )
             print(
                 f"{shape:6} {name:12} {rate:7.0f} MB/s  answers {answer:6.1f} ms, "
                 f"longest {worst:6.1f} ms  manager {load:4.0f} % of a core"

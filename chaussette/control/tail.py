@@ -130,11 +130,10 @@ def follow(
     reply = _must(client.call("tail", {**properties, "lines": 0}))
     context = zmq.Context()
     socket = context.socket(zmq.SUB)
+    monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
     try:
-        socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.SUBSCRIBE, b"output.")
         socket.setsockopt(zmq.SUBSCRIBE, f"follower.{token}".encode())
-        monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         socket.connect(str(reply.fields["endpoint"]))
         reply = _joined(client, properties, socket)
         for line in reply.fields["lines"]:
@@ -142,6 +141,7 @@ def follow(
         _Follower(properties, reply.fields["offsets"], write).run(socket, monitor)
     finally:
         socket.disable_monitor()
+        monitor.close(0)
         socket.close(0)
         context.term()
 

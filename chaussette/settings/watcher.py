@@ -12,6 +12,7 @@ from chaussette.settings.kinds import (
     MODE,
     PATH,
     SIGNAL,
+    SIZE,
     TEXT,
     USER,
     WORDS,
@@ -160,6 +161,12 @@ class WatcherSettings:
     )
     sockets: tuple[str, ...] = setting(
         (), list_of(TEXT), "Names of the sockets that use_sockets hands over; none: all of them."
+    )
+    tail_bytes: int = setting(
+        2**17,
+        SIZE,
+        "Bytes of last output that are kept in memory for `circusctl tail`; 0: none.",
+        on_change=Change.NOTHING,
     )
     hooks: Mapping[str, str] = field(default_factory=dict)
     rlimits: Mapping[str, int] = field(default_factory=dict)
