@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shlex
@@ -9,6 +10,7 @@ import shutil
 from typing import Any
 
 from chaussette.arbiter.plugins.base import CircusPlugin
+from chaussette.errors import NotAnswered
 from chaussette.settings.plugins import ReloaderOptions
 
 log = logging.getLogger("chaussette.plugin.command_reloader")
@@ -28,7 +30,8 @@ class CommandReloader(CircusPlugin):
 
     def handle_init(self) -> None:
         """Begins to look, at once, so that no change is missed."""
-        self.loop.add_callback(self.look_after)
+        with contextlib.suppress(NotAnswered):
+            self.look_after()
         self.period(self.look_after, self.options.loop_rate)
 
     def look_after(self) -> None:

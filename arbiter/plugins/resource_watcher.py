@@ -25,7 +25,7 @@ class ResourceWatcher(BaseObserver):
 
     def look_after(self) -> None:
         """Looks at each process once."""
-        reply = self.call("stats", name=self.watcher)
+        reply = self.call("stats", name=self.watcher, extended=bool(self.options.process_children))
         if reply["status"] == "error":
             self._count("error")
             log.warning("no figures of %s: %s", self.watcher, reply.get("reason"))

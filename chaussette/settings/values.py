@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from chaussette.errors import ConfigError, did_you_mean, nearest
@@ -19,7 +18,7 @@ S = TypeVar("S")
 _STREAMS = ("stdout_stream", "stderr_stream")
 
 
-def typed(owner: type[S], values: Mapping[str, Any]) -> S:
+def typed(owner: type[S], values: Mapping[str, Any], **extra: Any) -> S:
     """Settings of a class that has no free keys. Raises ConfigError."""
     names = key_names(owner)
     found: dict[str, Any] = {}
@@ -27,7 +26,7 @@ def typed(owner: type[S], values: Mapping[str, Any]) -> S:
         if key not in names:
             raise unknown_key(owner, key)
         found[names[key]] = one_value(owner, names[key], value)
-    return owner(**found)
+    return owner(**found, **extra)
 
 
 def one_value(owner: type[Any], name: str, value: Any) -> Any:
@@ -48,7 +47,7 @@ def one_value(owner: type[Any], name: str, value: Any) -> Any:
 def socket_from(name: str, values: Mapping[str, Any]) -> SocketSettings:
     """A socket's settings. Raises ConfigError that names the socket."""
     try:
-        return replace(typed(SocketSettings, values), name=name.lower())
+        return typed(SocketSettings, values, name=name.lower())
     except ConfigError as error:
         raise ConfigError(f"socket {name!r}: {error}") from None
 

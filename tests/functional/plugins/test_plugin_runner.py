@@ -1,0 +1,126 @@
+"""A plugin of one's own under circusd: its options, its events, its commands, its end."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import pytest
+from arbiter_under_test import ROOT, SLEEP, Arbiters, watcher
+
+PLUGIN = """
+from chaussette.arbiter.plugins import CircusPlugin
+
+class Own(CircusPlugin):
+    name = "own"
+    def handle_init(self):
+        watchers = self.call("numwatchers")["numwatchers"]
+        print("options:", self.config["greeting"], watchers, flush=True)
+    def handle_recv(self, data):
+        name, action, message = self.split_data(data)
+        message = self.load_message(message)
+        if name == "job" and action == "reap":
+            print("heard", action, name, message["process_pid"], flush=True)
+            self.cast("incr", name="job")
+            raise ValueError("on purpose")
+    def handle_stop(self):
+        print("good bye", flush=True)
+"""
+
+
+def section(name: str, use: str, **options: object) -> str:
+    lines = [f"{key.replace('__', '.')} = {value}" for key, value in options.items()]
+    return "\n".join([f"[plugin:{name}]", f"use = {use}", *lines, ""])
+
+
+def here(arbiters: Arbiters) -> str:
+    return f"[env:plugin:*]\nPYTHONPATH = {arbiters.folder}:{ROOT}\n"
+
+
+def test_own_plugin(arbiters: Arbiters) -> None:
+    (arbiters.folder / "own.py").write_text(PLUGIN)
+    greeting = "it's: a ::: 'quoted' text, with = and #"
+    arbiter = arbiters.ready(
+        watcher("job", SLEEP, numprocesses=1),
+        section("mine", "own.Own", greeting=greeting),
+        here(arbiters),
+    )
+    arbiter.settled("plugin:mine", "job")
+    assert arbiter.wait("options: (.*) 2$")[1] == greeting
+    (first,) = arbiter.pids("job")
+    arbiter.must("signal", name="job", pid=first, signum="KILL")
+    assert int(arbiter.wait(r"heard reap job (\d+)")[1]) == first
+    # A failing plugin says so and goes on.
+    arbiter.wait("ValueError: on purpose")
+    arbiter.settled("job")
+    assert len(arbiter.pids("job")) == 2
+    assert arbiter.status("plugin:mine") == "active"
+    arbiter.must("stop", name="plugin:mine", waiting=True)
+    arbiter.wait("good bye")
+    arbiter.wait("plugin:mine: process .* has ended: exit code 0")
+
+
+def test_options_are_no_words_of_the_command(arbiters: Arbiters) -> None:
+    (arbiters.folder / "own.py").write_text(PLUGIN)
+    arbiter = arbiters.ready(
+        watcher("job", SLEEP), section("mine", "own.Own", greeting="s3cret"), here(arbiters)
+    )
+    (pid,) = arbiter.settled("plugin:mine")
+    with open(f"/proc/{pid}/cmdline", "rb") as words:  # noqa: PTH123
+        assert b"s3cret" not in words.read()
+
+
+def test_plugin_that_is_not_there_is_said(arbiters: Arbiters) -> None:
+    arbiter = arbiters.ready(watcher("job", SLEEP), section("x", "no.such.Plugin", max_retry=0))
+    arbiter.wait("no module 'no'")
+    arbiter.wait("plugin:x: given up")
+    assert arbiter.status("plugin:x") == "parked"
+
+
+@pytest.mark.parametrize(
+    ("use", "options", "message"),
+    [
+        ("circus.plugins.flapping.Flapping", {"atempts": 3}, "did you mean 'attempts'"),
+        ("chaussette.arbiter.plugins.flapping.Flapping", {"window": "x"}, "expected a time"),
+        ("circus.plugins.flapping.Flaping", {}, "no such plugin; did you mean"),
+        ("circus.plugins.resource_watcher.ResourceWatcher", {}, "needs `watcher = NAME`"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_starts(
+    arbiters: Arbiters, use: str, options: dict[str, object], message: str
+) -> None:
+    arbiter = arbiters(watcher("job", SLEEP), section("x", use, **options))
+    assert arbiter.wait_end() == 1
+    assert message in arbiter.log
+    assert "started process" not in arbiter.log
+
+
+def test_by_hand_beside_a_running_arbiter(arbiters: Arbiters) -> None:
+    (arbiters.folder / "own.py").write_text(PLUGIN)
+    arbiter = arbiters.ready(watcher("job", SLEEP))
+    arbiter.settled("job")
+    command = [sys.executable, "-m", "chaussette.cli.circusplugin"]
+    flags = ["--endpoint", arbiter.endpoint, "--pubsub", f"ipc://{arbiters.folder}/run/events.sock"]
+    plugin = arbiters.run(
+        [*command, *flags, "--config", "greeting:a b:c:::other:1", "own.Own"],
+        {"PYTHONPATH": f"{arbiters.folder}:{ROOT}"},
+    )
+    assert plugin.wait("options: (.*) 1$")[1] == "a b:c"
+    plugin.send(signal.SIGQUIT)
+    assert plugin.wait_end() == 0
+    assert "good bye" in plugin.log
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "expected one class"),
+        (["json.NoClass"], "has no class"),
+        (["--config", "x", "own.Own"], "is not key:value"),
+        (["--pubsb", "x", "own.Own"], "did you mean '--pubsub'"),
+    ],
+)
+def test_wrong_words(arbiters: Arbiters, words: list[str], message: str) -> None:
+    command = arbiters.run([sys.executable, "-m", "chaussette.cli.circusplugin", *words])
+    assert command.wait_end() == 1
+    assert message in command.log
