@@ -15,7 +15,7 @@ from chaussette.control.places import is_public_tcp
 from chaussette.errors import ConfigError, did_you_mean
 from chaussette.settings import variables
 from chaussette.settings.load import StackConfig
-from chaussette.settings.watcher import WatcherSettings
+from chaussette.settings.watcher import WatcherSettings, scaling_faults
 
 
 def check_system(config: StackConfig) -> None:
@@ -43,6 +43,7 @@ def faults_of(watcher: WatcherSettings) -> Iterator[str]:
             check(watcher)
         except ConfigError as error:
             yield str(error)
+    yield from scaling_faults(watcher)
 
 
 def faults_of_command(watcher: WatcherSettings, sockets: Iterable[str]) -> Iterator[str]:

@@ -193,6 +193,6 @@ def _as_url(one: ListeningSocket) -> str:
 
 
 def _fds_needed(config: StackConfig) -> int:
-    processes = sum(watcher.numprocesses for watcher in config.watchers)
+    processes = sum(max(one.numprocesses, one.max_processes) for one in config.watchers)
     # Twice: during a reload, both generations are there.
     return 64 + len(config.sockets) + 2 * FDS_PER_PROCESS * processes

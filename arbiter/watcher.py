@@ -21,7 +21,7 @@ from chaussette.arbiter.plan import FleetView, Style, plan
 from chaussette.arbiter.process import Ending, Process, pick_lifetime
 from chaussette.arbiter.restarts import RestartPolicy
 from chaussette.errors import SpawnError
-from chaussette.settings.watcher import WatcherSettings, tuned
+from chaussette.settings.watcher import WatcherSettings, tuned, within_limits
 
 log = logging.getLogger("chaussette.arbiter")
 KILL_AGAIN = 10.0
@@ -154,9 +154,8 @@ class Watcher:
             self.feed(process, Event.KILL_ASKED)
 
     def scale(self, count: int, done: Waiter | None = None) -> int:
-        """Sets how many there shall be; returns what it has become."""
-        limit = 1 if self.settings.singleton else count
-        self.wish.count = max(0, min(count, limit))
+        """Sets how many there shall be, within the limits; returns what it has become."""
+        self.wish.count = within_limits(self.settings, count)
         self._ask(done)
         return self.wish.count
 

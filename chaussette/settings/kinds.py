@@ -94,6 +94,17 @@ def _limit(text: str) -> int:
     return _size(word)
 
 
+def _cpus(text: str) -> float:
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)\s*(%?)", text.strip())
+    if not match:
+        raise ValueError(text)
+    count = float(match[1]) / (100 if match[2] else 1)
+    # The kernel grants no less than 1 ms in a period of 100 ms.
+    if count < 0.01:
+        raise ValueError(text)
+    return count
+
+
 TEXT: Kind[str] = Kind("TEXT", "some text", str)
 WORDS: Kind[tuple[str, ...]] = Kind(
     "WORDS",
@@ -106,8 +117,25 @@ PATH: Kind[str] = Kind("PATH", "a path", _path)
 MODE: Kind[int] = Kind("OCTAL", "an octal mode such as 022", _octal)
 SIZE: Kind[int] = Kind("SIZE", "a number of bytes, with K, M or G if you like", _size)
 LIMIT: Kind[int] = Kind("LIMIT", "a number, or 'infinity'", _limit)
+CPUS: Kind[float] = Kind(
+    "CPUS", "a number of processors such as 0.5, or a share of one such as 150%, 1% or more", _cpus
+)
 SIGNAL: Kind[int] = Kind("SIGNAL", "a signal, by name or number", signal_number)
 USER: Kind[str] = Kind("NAME|ID", "a user or group, by name or number", _path)
+
+
+def at_least(low: int) -> Kind[int]:
+    """A number of bytes, `low` (whole MiB) or more."""
+
+    def parse(text: str) -> int:
+        size = _size(text)
+        if size < low:
+            raise ValueError(text)
+        return size
+
+    return Kind(
+        "SIZE", f"a number of bytes, {low >> 20}M or more, with K, M or G if you like", parse
+    )
 
 
 def integer(low: int | None = None, high: int | None = None) -> Kind[int]:
@@ -136,6 +164,19 @@ def seconds(low: float = 0.0) -> Kind[float]:
         return value
 
     return Kind("SECONDS", f"a time in seconds, {low:g} or more", parse)
+
+
+def fraction() -> Kind[float]:
+    """A part of the whole, above 0 and up to 1: `0.8` or `80%`."""
+
+    def parse(text: str) -> float:
+        number, percent, rest = text.strip().partition("%")
+        value = float(number) / (100 if percent else 1)
+        if rest or not 0 < value <= 1:
+            raise ValueError(text)
+        return value
+
+    return Kind("FRACTION", "a part of the whole, such as 0.8 or 80%", parse)
 
 
 def choice(*names: str) -> Kind[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from chaussette.settings.declare import Change, declared, setting
 from chaussette.settings.kinds import (
     BOOL,
+    CPUS,
     MODE,
     PATH,
     SIGNAL,
@@ -16,7 +17,9 @@ from chaussette.settings.kinds import (
     TEXT,
     USER,
     WORDS,
+    at_least,
     choice,
+    fraction,
     integer,
     list_of,
     seconds,
@@ -168,6 +171,80 @@ class WatcherSettings:
         "Bytes of last output that are kept in memory for `circusctl tail`; 0: none.",
         on_change=Change.NOTHING,
     )
+    min_processes: int = setting(
+        0,
+        integer(0),
+        "Fewest processes that scaling leaves; 0: 1.",
+        on_change=Change.NOTHING,
+    )
+    max_processes: int = setting(
+        0,
+        integer(0),
+        "Most processes that scaling starts; 0: numprocesses stays as it is.",
+        on_change=Change.NOTHING,
+    )
+    scale_up_at: float = setting(
+        0.8,
+        fraction(),
+        "How busy the processes are, on average over scale_up_after, when one more is started.",
+        on_change=Change.NOTHING,
+    )
+    scale_down_at: float = setting(
+        0.3,
+        fraction(),
+        "How busy they are at most, on average over scale_down_after, when one is ended.",
+        on_change=Change.NOTHING,
+    )
+    scale_up_after: float = setting(
+        5.0,
+        seconds(),
+        "Seconds that are looked at before a process is started for busyness.",
+        on_change=Change.NOTHING,
+    )
+    scale_down_after: float = setting(
+        60.0,
+        seconds(),
+        "Seconds that are looked at before a process is ended, and between two such ends.",
+        on_change=Change.NOTHING,
+    )
+    scale_interval: float = setting(
+        1.0,
+        seconds(0.01),
+        "Seconds between two looks at the figures, where max_processes is set.",
+        on_change=Change.NOTHING,
+    )
+    scale_concurrency: int = setting(
+        0,
+        integer(0),
+        "Requests that one process takes at a time when it is fully busy; "
+        "0: as --threads in the command says.",
+        on_change=Change.NOTHING,
+    )
+    containment: str | None = setting(
+        None,
+        choice("off", "best-effort", "strict"),
+        "A control group (cgroup v2) for the watcher and one for each process. strict: no start "
+        "where this machine cannot; best-effort: a warning; none: strict where a limit is set, "
+        "or else off.",
+    )
+    memory_max: int | None = setting(
+        None, at_least(2**20), "Memory of the watcher's processes together; beyond, they are ended."
+    )
+    memory_high: int | None = setting(
+        None, at_least(2**20), "Memory beyond which the watcher's processes are slowed down."
+    )
+    cpu_max: float | None = setting(
+        None, CPUS, "Processor time of the watcher's processes together; 1.5 and 150% are the same."
+    )
+    cpu_weight: int | None = setting(
+        None, integer(1, 10000), "Share of processor time when it is short; others have 100."
+    )
+    pids_max: int | None = setting(
+        None, integer(1), "Processes and threads of the watcher, all descendants included."
+    )
+    io_weight: int | None = setting(
+        None, integer(1, 10000), "Share of the disks when they are busy; others have 100."
+    )
     hooks: Mapping[str, str] = field(default_factory=dict)
     rlimits: Mapping[str, int] = field(default_factory=dict)
     stdout_stream: Mapping[str, str] = field(default_factory=dict)
@@ -177,6 +254,38 @@ class WatcherSettings:
     argv: tuple[str, ...] = setting(
         (), WORDS, "The command as words; for the library, where nothing is to be split."
     )
+
+
+def within_limits(settings: WatcherSettings, count: int) -> int:
+    """The nearest number of processes that a watcher may have."""
+    if settings.max_processes:
+        count = max(settings.min_processes, 1, min(count, settings.max_processes))
+    return max(0, min(count, 1) if settings.singleton else count)
+
+
+def scaling_faults(settings: WatcherSettings) -> Iterator[str]:
+    """What is wrong with the settings of scaling, in a line each."""
+    low, high = settings.min_processes, settings.max_processes
+    if not high:
+        if low:
+            yield f"min_processes = {low} needs max_processes: how many may there be?"
+        return
+    if low > high:
+        yield f"min_processes = {low} is more than max_processes = {high}"
+    elif not max(low, 1) <= settings.numprocesses <= high:
+        yield (
+            f"numprocesses = {settings.numprocesses}: expected {max(low, 1)} to {high} "
+            "(min_processes, max_processes)"
+        )
+    if settings.scale_down_at >= settings.scale_up_at:
+        yield (
+            f"scale_down_at = {settings.scale_down_at:g}: "
+            f"expected less than scale_up_at = {settings.scale_up_at:g}"
+        )
+    if settings.singleton and high > 1:
+        yield f"max_processes = {high}, but it is a singleton"
+    if not settings.respawn:
+        yield "max_processes keeps the number of processes up, but respawn is off"
 
 
 def tuned(settings: WatcherSettings, by: WatcherSettings) -> WatcherSettings:
