@@ -183,6 +183,9 @@ class Arbiter:
                 self._let_run_on(process)
 
         def gone(outcome: Outcome) -> None:
+            if watcher.processes():  # the arbiter's own stop has taken over
+                watcher.stop(gone)
+                return
             self._leaving.remove(watcher)
             done(outcome)
 

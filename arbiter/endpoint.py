@@ -16,7 +16,7 @@ import zmq
 from chaussette.arbiter.loop import Loop
 from chaussette.control import commands as _register  # noqa: F401 - fills the table of commands
 from chaussette.control import tail as _tail  # noqa: F401 - likewise
-from chaussette.control.api import Control
+from chaussette.control.api import Answer, Control
 from chaussette.control.command import find, run
 from chaussette.control.protocol import (
     MAX_MESSAGE,
@@ -26,10 +26,11 @@ from chaussette.control.protocol import (
     read_request,
     write_reply,
 )
-from chaussette.errors import ControlError, SocketError
+from chaussette.errors import ChaussetteError, ControlError, SocketError
 
 log = logging.getLogger("chaussette.arbiter.control")
 LINGER_MS = 500
+MAX_ENVELOPE = 8
 
 
 class Endpoint:
@@ -76,26 +77,34 @@ class Endpoint:
             if len(frames) >= 2:
                 # Also when this one fails, the next must be looked at.
                 self._loop.soon(self._readable)
-                self._serve(frames[0], frames[-1])
+                # A REQ socket puts an empty frame in between; it gets it back.
+                self._serve(frames[:-1][:MAX_ENVELOPE], frames[-1])
                 return
 
-    def _serve(self, identity: bytes, frame: bytes) -> None:
+    def _serve(self, envelope: list[bytes], frame: bytes) -> None:
         request = Request("", "")
-        try:
-            request = read_request(frame)
-            self._execute(identity, request)
-        except ControlError as error:
-            self._reply(identity, request, error_reply(error))
-
-    def _execute(self, identity: bytes, request: Request) -> None:
         answered = False
 
         def answer(reply: Reply) -> None:
             nonlocal answered
             if not answered:
                 answered = True
-                self._reply(identity, request, reply)
+                self._reply(envelope, request, reply)
 
+        reason = "internal error; the arbiter's log has it"
+        try:
+            request = read_request(frame)
+            self._execute(request, answer)
+            reason = ""
+        except ControlError as error:
+            answer(error_reply(error))
+        except (ChaussetteError, OSError) as error:
+            answer(Reply(False, reason=str(error), errno=4 if isinstance(error, OSError) else 5))
+        finally:
+            if reason:  # what is none of these goes on to the loop, which logs it
+                answer(Reply(False, reason=reason, errno=5))
+
+    def _execute(self, request: Request, answer: Answer) -> None:
         command = find(request.command)
         if command.changes:
             if self._control.is_stopping() and command.name != "quit":
@@ -103,11 +112,11 @@ class Endpoint:
             log.info("command %s %.80r", request.command, request.properties.get("name", ""))
         run(self._control, request, answer)
 
-    def _reply(self, identity: bytes, request: Request, reply: Reply) -> None:
+    def _reply(self, envelope: list[bytes], request: Request, reply: Reply) -> None:
         if request.cast:
             return
         frame = write_reply(request.id, reply, time.time())
         with contextlib.suppress(zmq.ZMQError):
-            self._socket.send_multipart([identity, frame], zmq.NOBLOCK)
+            self._socket.send_multipart([*envelope, frame], zmq.NOBLOCK)
         # Sending may have consumed the edge that announced the next request.
         self._loop.soon(self._readable)

@@ -108,13 +108,18 @@ def check_properties(command: Command, properties: Mapping[str, Any]) -> None:
             raise BadMessage(f"{name} = {_short(value)}: expected {expected}")
 
 
-def settle(control: Control, request: Request, answer: Answer) -> Answer:
-    """The answer to hand on: now for those who do not wait, later for those who do."""
-    del control
-    if request.waiting:
-        return answer
-    answer(Reply(ok=True))
-    return lambda _: None
+def settle(request: Request, answer: Answer, act: Callable[[Answer], object]) -> None:
+    """Has `act` begin, and answers: at its end to those who wait, else at once.
+
+    What `act` raises is raised, and nothing has been answered then.
+    """
+    act(answer if request.waiting else _nobody)
+    if not request.waiting:
+        answer(Reply(ok=True))
+
+
+def _nobody(reply: Reply) -> None:
+    """Takes the reply that nobody waits for."""
 
 
 def chosen(control: Control, request: Request) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from chaussette.control.api import Answer, Control, Properties, Rolling
@@ -52,7 +53,7 @@ class Start(_Change):
 
     def execute(self, control: Control, request: Request, answer: Answer) -> None:
         names = chosen(control, request)
-        control.start(names, _informed(control, request, names, answer, ("started", "kept")))
+        _informed(control, request, names, answer, control.start, ("started", "kept"))
 
 
 class Stop(_Change):
@@ -63,7 +64,7 @@ class Stop(_Change):
 
     def execute(self, control: Control, request: Request, answer: Answer) -> None:
         names = chosen(control, request)
-        control.stop(names, _informed(control, request, names, answer, ()))
+        _informed(control, request, names, answer, control.stop, ())
 
 
 class Restart(_Change):
@@ -73,7 +74,7 @@ class Restart(_Change):
 
     def execute(self, control: Control, request: Request, answer: Answer) -> None:
         names = chosen(control, request)
-        control.restart(names, _informed(control, request, names, answer))
+        _informed(control, request, names, answer, control.restart)
 
 
 class Reload(_Change):
@@ -121,11 +122,10 @@ class Reload(_Change):
         rolling = _rolling(asked)
         if asked.get("name") is None:
             control.reopen_logs()
-        informed = _informed(control, request, names, answer)
+        act: Callable[[list[str], Answer], None] = partial(_reload, control, rolling)
         if asked.get("graceful", True) is False:
-            control.restart(names, informed)
-        else:
-            control.reload(names, rolling, informed)
+            act = control.restart
+        _informed(control, request, names, answer, act)
 
 
 class Incr(Command):
@@ -198,7 +198,7 @@ class Quit(Command):
     properties: ClassVar = {"waiting": WAITING}
 
     def execute(self, control: Control, request: Request, answer: Answer) -> None:
-        control.quit(settle(control, request, answer))
+        settle(request, answer, control.quit)
 
 
 class ReloadConfig(Command):
@@ -221,11 +221,7 @@ class ReloadConfig(Command):
     )
 
     def execute(self, control: Control, request: Request, answer: Answer) -> None:
-        if request.waiting:
-            control.reload_config(answer)
-            return
-        control.reload_config(lambda _: None)
-        answer(Reply(ok=True))
+        settle(request, answer, control.reload_config)
 
     def show(self, reply: Reply) -> str:
         if not reply.ok:
@@ -243,16 +239,22 @@ def _rolling(asked: Mapping[str, Any]) -> Rolling:
     return Rolling(None if batch is None else str(batch), float(asked.get("pause") or 0.0))
 
 
+def _reload(control: Control, rolling: Rolling, names: list[str], answer: Answer) -> None:
+    control.reload(names, rolling, answer)
+
+
 def _informed(
     control: Control,
     request: Request,
     names: list[str],
     answer: Answer,
+    act: Callable[[list[str], Answer], None],
     kinds: tuple[str, ...] = ("started", "stopped", "kept"),
-) -> Answer:
+) -> None:
     """As `settle`; who waits for one watcher learns what became of its processes."""
     if not request.waiting or request.properties.get("name") is None or len(names) != 1:
-        return settle(control, request, answer)
+        settle(request, answer, partial(act, names))
+        return
     before = set(control.pids(names[0]))
 
     def done(reply: Reply) -> None:
@@ -261,4 +263,4 @@ def _informed(
         info = {kind: sorted(found[kind]) for kind in kinds} or None
         answer(Reply(reply.ok, {"info": info} if reply.ok else {}, reply.reason, reply.errno))
 
-    return done
+    act(names, done)

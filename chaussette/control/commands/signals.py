@@ -112,7 +112,7 @@ class Kill(Command):
             None if signum is None else _signal(signum),
             None if timeout is None else float(timeout),
         )
-        control.end_processes(name, order, settle(control, request, answer))
+        settle(request, answer, lambda later: control.end_processes(name, order, later))
 
 
 def _pid(request: Request, key: str) -> int | None:

@@ -87,11 +87,8 @@ class Set(Command):
 
     def execute(self, control: Control, request: Request, answer: Answer) -> None:
         name = one_name(control, request)
-        if request.waiting:
-            control.set_options(name, request.properties["options"], answer)
-            return
-        control.set_options(name, request.properties["options"], lambda _: None)
-        answer(Reply(ok=True))
+        options = request.properties["options"]
+        settle(request, answer, lambda later: control.set_options(name, options, later))
 
 
 class Add(Command):
@@ -126,11 +123,7 @@ class Add(Command):
             asked.get("options") or {},
             asked.get("start") is True,
         )
-        if request.waiting:
-            control.add(wanted, answer)
-            return
-        control.add(wanted, lambda _: None)
-        answer(Reply(ok=True))
+        settle(request, answer, lambda later: control.add(wanted, later))
 
 
 class Rm(Command):
@@ -153,4 +146,4 @@ class Rm(Command):
     def execute(self, control: Control, request: Request, answer: Answer) -> None:
         name = one_name(control, request)
         nostop = request.properties.get("nostop") is True
-        control.remove(name, nostop, settle(control, request, answer))
+        settle(request, answer, lambda later: control.remove(name, nostop, later))
