@@ -45,7 +45,7 @@ $(VENV)/.stamp-serve: $(BIN)/python $(SOURCES) $(SITE)/requirements.txt
 # bjoern are built from source, and the tests of a backend that is not there say so.
 $(VENV)/.stamp-test: $(VENV)/.stamp-serve
 	@echo "Installing all backends and what the tests need ..."
-	@$(PIP) -e '.[backends,meinheld,reload,paste,django,lint,test]' \
+	@$(PIP) -e '.[backends,meinheld,redis,reload,paste,django,lint,test]' \
 		-r $(SITE)/requirements.txt 'coverage >= 7.10'
 	@$(PIP) --no-deps meinheld || echo "NOTE: meinheld cannot be built here; its tests are skipped."
 	@$(PIP) bjoern || echo "NOTE: bjoern cannot be built here (libev-dev?); its tests are skipped."
@@ -82,12 +82,13 @@ system:
 	@missing=(); \
 	[ -x /usr/sbin/nginx ] || command -v nginx >/dev/null || missing+=(nginx-light); \
 	[ -e /usr/include/ev.h ] || missing+=(libev-dev); \
+	command -v redis-server >/dev/null || missing+=(redis-server); \
 	if [ $${#missing[@]} -eq 0 ]; then exit 0; fi; \
 	if [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then \
 		echo "Installing $${missing[*]} ..."; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 			apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null && exit 0; fi; \
-	echo "NOTE: not installed: $${missing[*]}. The tests that need nginx or bjoern are skipped;"; \
+	echo "NOTE: not installed: $${missing[*]}. The tests that need nginx, bjoern or Redis are skipped;"; \
 	echo "      with root: apt-get install $${missing[*]}"
 
 lint: ruff-check ruff-format mypy imports  ## ruff, mypy and the layers of the imports
