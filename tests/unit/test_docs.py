@@ -4,6 +4,7 @@ from pathlib import Path
 
 from chaussette.arbiter.lifecycle import as_mermaid
 from chaussette.backends.reference import reference as backends_page
+from chaussette.control.reference import reference as commands_page
 from chaussette.settings.reference import reference
 
 ROOT = Path(__file__).parents[2]
@@ -26,4 +27,11 @@ def test_backends_page_is_current() -> None:
     page = (ROOT / "docs" / "backends.md").read_text("utf-8")
     assert page == backends_page(), (
         "stale: run `python -m chaussette.backends.reference > docs/backends.md`"
+    )
+
+
+def test_commands_page_is_current() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    assert page == commands_page(), (
+        "stale: run `python -m chaussette.control.reference > docs/commands.md`"
     )
