@@ -162,6 +162,31 @@ class WatcherSettings:
     listen_pid: bool = setting(
         False, BOOL, "Set LISTEN_PID as well, for programs that insist on sd_listen_fds(3)."
     )
+    containment: str | None = setting(
+        None,
+        choice("off", "best-effort", "strict"),
+        "A control group (cgroup v2) for the watcher and one for each process. strict: no start "
+        "where this machine cannot; best-effort: a warning; none: strict where a limit is set, "
+        "or else off.",
+    )
+    memory_max: int | None = setting(
+        None, at_least(2**20), "Memory of the watcher's processes together; beyond, they are ended."
+    )
+    memory_high: int | None = setting(
+        None, at_least(2**20), "Memory beyond which the watcher's processes are slowed down."
+    )
+    cpu_max: float | None = setting(
+        None, CPUS, "Processor time of the watcher's processes together; 1.5 and 150% are the same."
+    )
+    cpu_weight: int | None = setting(
+        None, integer(1, 10000), "Share of processor time when it is short; others have 100."
+    )
+    pids_max: int | None = setting(
+        None, integer(1), "Processes and threads of the watcher, all descendants included."
+    )
+    io_weight: int | None = setting(
+        None, integer(1, 10000), "Share of the disks when they are busy; others have 100."
+    )
     sockets: tuple[str, ...] = setting(
         (), list_of(TEXT), "Names of the sockets that use_sockets hands over; none: all of them."
     )
@@ -219,31 +244,6 @@ class WatcherSettings:
         "Requests that one process takes at a time when it is fully busy; "
         "0: as --threads in the command says.",
         on_change=Change.NOTHING,
-    )
-    containment: str | None = setting(
-        None,
-        choice("off", "best-effort", "strict"),
-        "A control group (cgroup v2) for the watcher and one for each process. strict: no start "
-        "where this machine cannot; best-effort: a warning; none: strict where a limit is set, "
-        "or else off.",
-    )
-    memory_max: int | None = setting(
-        None, at_least(2**20), "Memory of the watcher's processes together; beyond, they are ended."
-    )
-    memory_high: int | None = setting(
-        None, at_least(2**20), "Memory beyond which the watcher's processes are slowed down."
-    )
-    cpu_max: float | None = setting(
-        None, CPUS, "Processor time of the watcher's processes together; 1.5 and 150% are the same."
-    )
-    cpu_weight: int | None = setting(
-        None, integer(1, 10000), "Share of processor time when it is short; others have 100."
-    )
-    pids_max: int | None = setting(
-        None, integer(1), "Processes and threads of the watcher, all descendants included."
-    )
-    io_weight: int | None = setting(
-        None, integer(1, 10000), "Share of the disks when they are busy; others have 100."
     )
     hooks: Mapping[str, str] = field(default_factory=dict)
     rlimits: Mapping[str, int] = field(default_factory=dict)
