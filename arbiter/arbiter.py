@@ -12,6 +12,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from chaussette import notify
 from chaussette.arbiter.factory import ProcessFactory
@@ -20,11 +21,15 @@ from chaussette.arbiter.lifecycle import Event
 from chaussette.arbiter.loop import Loop, Timer
 from chaussette.arbiter.process import Process
 from chaussette.arbiter.reaper import reap_strangers
+from chaussette.arbiter.scaling.scaler import Scaler
 from chaussette.arbiter.sockets import SocketTable
 from chaussette.arbiter.streams import StreamTable
 from chaussette.arbiter.watcher import Outcome, Waiter, Watcher
 from chaussette.settings.load import StackConfig
 from chaussette.settings.watcher import WatcherSettings
+
+if TYPE_CHECKING:
+    from chaussette.arbiter.hooks.ask import Hooks
 
 log = logging.getLogger("chaussette.arbiter")
 LAST_WAIT = 5.0
@@ -59,6 +64,10 @@ class Arbiter:
         self.inbox = Inbox()
         self.factory = ProcessFactory(self.loop, sockets, streams, self.inbox.address)
         self.watchers: dict[str, Watcher] = {}
+        scaler = Scaler(self.loop, self.watchers, self.factory.awaited_by, self.publish)
+        self.listeners.append(scaler.hear)
+        self.closers.append(scaler.close)
+        self.hooks: Hooks | None = None
         self._leaving: list[Watcher] = []
         self._by_pid: dict[int, Watcher] = {}
         self._boot_errors: set[tuple[str, int, str]] = set()
@@ -82,6 +91,8 @@ class Arbiter:
         finally:
             for close in self.closers:
                 close()
+            if self.hooks is not None:
+                self.hooks.close()
             self.inbox.close()
             self.factory.close()
             self.loop.close()
@@ -229,6 +240,16 @@ class Arbiter:
         """Tells all listeners of an event of a watcher."""
         for listener in self.listeners:
             listener(watcher, topic, fields)
+
+    def call_hook(
+        self, watcher: Watcher, hook: str, given: Mapping[str, object], then: Callable[[bool], None]
+    ) -> None:
+        """Calls a hook of a watcher in the hook host; `then` gets its answer, later."""
+        if self.hooks is None:
+            from chaussette.arbiter.hooks.ask import Hooks  # subprocess, json: only with hooks
+
+            self.hooks = Hooks(self)
+        self.hooks.call(watcher, hook, given, then)
 
     def watcher_failed(self, watcher: Watcher) -> None:
         """A watcher has been given up; ends the arbiter where it is critical."""

@@ -171,11 +171,6 @@ def without_effect(config: StackConfig) -> list[str]:
         for name, why in _WITHOUT_EFFECT.items()
         if getattr(config.arbiter, name) != declared(ArbiterSettings)[name][1]
     ]
-    lines += [
-        f"[watcher:{watcher.name}] hooks are not called yet: {', '.join(watcher.hooks)}"
-        for watcher in config.watchers
-        if watcher.hooks
-    ]
     return lines
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import itertools
 import logging
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from chaussette.arbiter.command import speaks_notify
@@ -26,6 +28,8 @@ from chaussette.settings.watcher import WatcherSettings, tuned, within_limits
 log = logging.getLogger("chaussette.arbiter")
 KILL_AGAIN = 10.0
 """Seconds after which SIGKILL is sent once more to what did not end."""
+SPAWN_DELAY = 1.0
+"""Seconds until the hook before_spawn is asked again."""
 ABORT_GRACE = 5.0
 """Seconds that a hung process has to write its stacks."""
 
@@ -43,6 +47,12 @@ class Owner(Protocol):
 
     def publish(self, watcher: str, topic: str, fields: Mapping[str, object]) -> None:
         """Tells subscribers of an event."""
+        ...
+
+    def call_hook(
+        self, watcher: Watcher, hook: str, given: Mapping[str, object], then: Callable[[bool], None]
+    ) -> None:
+        """Calls a hook that the watcher has; `then` gets its answer, later."""
         ...
 
     def watcher_failed(self, watcher: Watcher) -> None:
@@ -74,6 +84,19 @@ class Wish:
     """Seconds between a batch that has come up and the next one."""
 
 
+@dataclass
+class HookedLife:
+    """What a watcher is waiting for its hooks to say, and what it still has to tell them."""
+
+    turn: int = 0
+    """Starts and stops so far: an answer to an earlier one does not count any more."""
+    starting: bool = False
+    tell_started: bool = False
+    tell_stopped: bool = False
+    asking_to_spawn: bool = False
+    may_spawn: bool = False
+
+
 class Watcher:
     """One group of identical processes."""
 
@@ -92,6 +115,7 @@ class Watcher:
         self._retry: Timer | None = None
         self._planned = False
         self._waiters: list[Waiter] = []
+        self._hooked = HookedLife()
 
     # -- what it is ---------------------------------------------------------
 
@@ -131,15 +155,56 @@ class Watcher:
         """Brings it up; forgives what failed before."""
         self.restarts.forgive()
         self.failure = ""
-        if not self.wish.running:
-            self.wish.running = True
-            self.wish.style = Style.STOP_FIRST if self.settings.singleton else Style.SWAP
-            self._owner.publish(self.name, "start", {})
-        self._ask(done)
+        hooked = self._hooked
+        hooked.turn += not hooked.starting
+        if self.wish.running:
+            self._ask(done)
+            return
+        if done is not None:
+            self._waiters.append(done)
+        if not hooked.starting:
+            hooked.starting = True
+            turn = hooked.turn
+            self._hook("before_start", lambda answer: self._begin(answer, turn))
+
+    def _begin(self, answer: bool, turn: int) -> None:
+        """The hook before_start has answered, or there is none."""
+        hooked = self._hooked
+        if turn != hooked.turn:
+            return
+        hooked.starting = hooked.may_spawn = False
+        if not answer:
+            self.failure = "its hook before_start did not let it start"
+            log.warning("%s: %s", self.name, self.failure)
+            self._answer(Outcome(False, self.failure))
+            return
+        hooked.tell_started = True
+        self.wish.running = True
+        self.wish.style = Style.STOP_FIRST if self.settings.singleton else Style.SWAP
+        self._owner.publish(self.name, "start", {})
+        self.replan()
 
     def stop(self, done: Waiter | None = None) -> None:
         """Ends all its processes; what others were waiting for will not happen."""
         self._answer(Outcome(False, f"{self.name} was stopped"))
+        hooked = self._hooked
+        hooked.turn += 1
+        hooked.starting = False
+        turn = hooked.turn
+        if not self._processes:
+            self._end(done)
+            return
+
+        def end(_: bool) -> None:
+            if turn == hooked.turn:
+                hooked.tell_stopped = True
+                self._end(done)
+            elif done is not None:
+                done(Outcome(False, f"{self.name} was asked for something else since"))
+
+        self._hook("before_stop", end)
+
+    def _end(self, done: Waiter | None) -> None:
         self.wish.running = False
         # Also when it is stopped already: whoever means to start it again must know.
         self._owner.publish(self.name, "stop", {})
@@ -237,7 +302,22 @@ class Watcher:
     def send(self, number: int) -> None:
         """Sends a signal to all processes."""
         for process in self.processes():
-            process.send(number)
+            self.signal(process, number, partial(process.send, number))
+
+    def signal(self, process: Process, number: int, send: Callable[[], object]) -> None:
+        """Has a signal sent, unless the hook before_signal says no."""
+        given = {"pid": process.pid, "signum": number}
+
+        def answered(answer: bool) -> None:
+            if process.pid not in self._processes:
+                return
+            if answer:
+                send()
+                self._hook("after_signal", _nothing, **given)
+            else:
+                log.info("%s: signal %d is held back by a hook", self.name, number)
+
+        self._hook("before_signal", answered, **given)
 
     # -- what happens to its processes ---------------------------------------
 
@@ -286,7 +366,7 @@ class Watcher:
             case Act.TERM:
                 log.info("%s: stopping process %d", self.name, process.pid)
                 self._owner.publish(self.name, "kill", {"process_pid": process.pid})
-                process.ask_to_stop()
+                self.signal(process, settings.stop_signal, process.ask_to_stop)
                 self._deadline(process, settings.graceful_timeout)
             case Act.LET_GO:
                 self._deadline(process, settings.graceful_timeout)
@@ -343,6 +423,8 @@ class Watcher:
 
     def _gone(self, process: Process, act: Act, ending: Ending) -> None:
         now = self._loop.clock()
+        reaped = {"process_pid": process.pid, "time": time.time()}
+        self._hook("before_reap", _nothing, **reaped)
         del self._processes[process.pid]
         process.release()
         self._owner.process_gone(process)
@@ -351,6 +433,8 @@ class Watcher:
         self._owner.publish(
             self.name, "reap", {"process_pid": process.pid, "exit_code": ending.code}
         )
+        ended = {"exit_code": ending.code, "process_status": str(ending)}
+        self._hook("after_reap", _nothing, **reaped, **ended)
         level = logging.INFO if act is Act.STOPPED else logging.WARNING
         log.log(level, "%s: process %d has ended: %s", self.name, process.pid, ending)
         if act is Act.STOPPED:
@@ -475,6 +559,10 @@ class Watcher:
     def _start_some(self, count: int, now: float) -> None:
         if self.settings.warmup_delay:
             count = min(count, 1)
+        if count and "before_spawn" in self.settings.hooks and not self._asked_to_spawn():
+            return
+        if "before_spawn" in self.settings.hooks:
+            count = min(count, 1)
         for wid in itertools.islice(self._free_wids(), count):
             try:
                 process = self._owner.start_process(self.settings, wid, self.wish.generation)
@@ -488,8 +576,45 @@ class Watcher:
             self._next_start = now + self.settings.warmup_delay
             self.replan()
 
+    def _asked_to_spawn(self) -> bool:
+        """Whether the hook before_spawn has allowed a process; else it is being asked."""
+        hooked = self._hooked
+        if hooked.may_spawn:
+            hooked.may_spawn = False
+            return True
+        if hooked.asking_to_spawn:
+            return False
+
+        def answered(answer: bool) -> None:
+            hooked.asking_to_spawn = False
+            hooked.may_spawn = answer
+            if not answer:
+                # Only this one spawn waits; Circus stops the whole watcher.
+                self._next_start = self._loop.clock() + SPAWN_DELAY
+            self.replan()
+
+        hooked.asking_to_spawn = True
+        self._hook("before_spawn", answered)
+        return False
+
+    def _wanted_or_not(self, process: Process, answer: bool) -> None:
+        """Where the hook after_spawn does not want a process, it ends; another is tried later."""
+        if answer:
+            return
+        if self._processes.get(process.pid) is process and process.state is not State.STOPPING:
+            self.feed(process, Event.STOP_ASKED)
+            self._failed(process, f"its hook after_spawn did not want process {process.pid}")
+
+    def _hook(self, hook: str, then: Callable[[bool], None], **given: object) -> None:
+        """Calls a hook; where there is none, `then` gets True at once."""
+        if hook in self.settings.hooks:
+            self._owner.call_hook(self, hook, given, then)
+        else:
+            then(True)
+
     def _started(self, process: Process) -> None:
         self._processes[process.pid] = process
+        self._hook("after_spawn", partial(self._wanted_or_not, process), pid=process.pid)
         settings = process.settings
         log.info("%s: started process %d", self.name, process.pid)
         self._owner.publish(self.name, "spawn", {"process_pid": process.pid})
@@ -534,9 +659,21 @@ class Watcher:
         self.wish.style = Style.STOP_FIRST if self.settings.singleton else Style.SWAP
         self.wish.surge = None
         self.wish.pause = 0.0
-        self._answer(Outcome(True))
+        hooked = self._hooked
+        if self.wish.running and hooked.tell_started:
+            hooked.tell_started = False
+            self._hook("after_start", lambda answer: None if answer else self.stop())
+        if not self.wish.running and hooked.tell_stopped:
+            hooked.tell_stopped = False
+            self._hook("after_stop", lambda _: self._answer(Outcome(True)))
+        else:
+            self._answer(Outcome(True))
 
     def _reload_by_hup(self, done: Waiter | None) -> None:
         self.send(signal.SIGHUP)
         if done is not None:
             done(Outcome(True))
+
+
+def _nothing(_: bool) -> None:
+    """For a hook whose answer changes nothing."""

@@ -17,6 +17,7 @@ from chaussette.errors import ConfigError, did_you_mean, nearest
 from chaussette.settings import plugins, variables
 from chaussette.settings.arbiter import ArbiterSettings
 from chaussette.settings.declare import key_names, parse_value
+from chaussette.settings.hooks import read_hook
 from chaussette.settings.ini import Entry, IniFile, Section, read_ini
 from chaussette.settings.kinds import LIMIT
 from chaussette.settings.sockets import SocketSettings
@@ -271,7 +272,11 @@ class _Loader:
 
     def _check_stream(self, section: Section, prefix: str, options: Mapping[str, str]) -> None:
         for key in options:
+            if prefix == "hooks.":
+                read_hook(value)
             entry = section.entries[prefix + key]
+        except ConfigError as error:
+            self._errors.append(f"{entry.place}: [{section.name}] {entry.key} = {error}")
             try:
                 line = check_option(options, key)
             except ConfigError as error:

@@ -190,6 +190,12 @@ class WatcherSettings:
     sockets: tuple[str, ...] = setting(
         (), list_of(TEXT), "Names of the sockets that use_sockets hands over; none: all of them."
     )
+    hooks_timeout: float = setting(
+        10.0,
+        seconds(),
+        "Seconds that a hook has for its answer; without one it has failed.",
+        on_change=Change.NOTHING,
+    )
     tail_bytes: int = setting(
         2**17,
         SIZE,

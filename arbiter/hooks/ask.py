@@ -1,0 +1,110 @@
+"""From a point of a watcher's life to a call of its hook, and back to a yes or no."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from chaussette.arbiter.hooks.caller import HookCaller, Result
+from chaussette.arbiter.watcher import Watcher
+from chaussette.errors import ConfigError
+from chaussette.settings.hooks import read_hook
+
+if TYPE_CHECKING:
+    from chaussette.arbiter.arbiter import Arbiter
+
+log = logging.getLogger("chaussette.arbiter")
+ALWAYS_IGNORED = ("before_stop", "after_stop", "before_signal", "after_signal", "extended_stats")
+"""Hooks whose failure never changes anything, as in Circus."""
+
+
+class Hooks:
+    """The hooks of one arbiter; made when the first is to be called."""
+
+    def __init__(self, arbiter: Arbiter) -> None:
+        self._arbiter = arbiter
+        self._caller = HookCaller(arbiter.loop)
+        self._check()
+
+    def call(
+        self,
+        watcher: Watcher,
+        hook: str,
+        given: Mapping[str, object],
+        then: Callable[[bool], None],
+    ) -> None:
+        """Calls a hook; `then` gets False when it says no, or fails and that counts."""
+        function, ignored = read_hook(watcher.settings.hooks[hook])
+        ignored = ignored or hook in ALWAYS_IGNORED
+
+        def done(result: Result) -> None:
+            if result.error:
+                log.error("%s: hook %s: %s", watcher.name, hook, result.error)
+                fields = {"name": hook, "error": result.error, "time": time.time()}
+                self._arbiter.publish(watcher.name, "hook_failure", fields)
+                then(ignored)
+                return
+            fields = {"name": hook, "time": time.time()}
+            self._arbiter.publish(watcher.name, "hook_success", fields)
+            then(result.value)
+
+        self._ask(watcher, hook, function, given, done)
+
+    def extended_stats(
+        self, watcher: Watcher, pid: int, stats: Mapping[str, object], then: Callable[[Any], None]
+    ) -> None:
+        """Has the hook extended_stats add to the statistics of a process."""
+        if "extended_stats" not in watcher.settings.hooks:
+            then(stats)
+            return
+        function, _ = read_hook(watcher.settings.hooks["extended_stats"])
+        given = {"pid": pid, "stats": dict(stats)}
+        self._ask(
+            watcher,
+            "extended_stats",
+            function,
+            given,
+            lambda result: then(stats if result.stats is None else result.stats),
+        )
+
+    def close(self) -> None:
+        """Ends the hook host."""
+        self._caller.close()
+
+    def _ask(
+        self,
+        watcher: Watcher,
+        hook: str,
+        function: str,
+        given: Mapping[str, object],
+        then: Callable[[Result], None],
+    ) -> None:
+        settings = asdict(watcher.settings)
+        pids = [process.pid for process in watcher.processes()]
+        message = {
+            "hook": hook,
+            "watcher": {**settings, "pids": pids, "numprocesses": watcher.wish.count},
+            "arbiter": {
+                **self._arbiter.endpoints,
+                "pid": os.getpid(),
+                "watchers": [one.name for one in self._arbiter.watchers.values()],
+            },
+            "given": given,
+        }
+        what = f"{watcher.name}: hook {hook}"
+        self._caller.call(function, message, watcher.settings.hooks_timeout, then, what)
+
+    def _check(self) -> None:
+        """Has all functions imported once, so that what is wrong is said at the start."""
+        functions: dict[str, str] = {}
+        for watcher in self._arbiter.watchers.values():
+            for hook, text in watcher.settings.hooks.items():
+                try:
+                    functions[f"{watcher.name}: hooks.{hook} = {text}"] = read_hook(text)[0]
+                except ConfigError as error:
+                    log.error("%s: hooks.%s = %s", watcher.name, hook, error)
+        self._caller.check(functions)
