@@ -213,6 +213,8 @@ class Reconfigurer:
             live = replace(watcher.settings, **changes.watchers_changed.get(name, {}))
             after = partial(self._changed, before, moves, gather.one(name))
             apply_settings(watcher, live, count, after, force=force)
+            if changed := changes.watchers_changed.get(name):
+                arbiter.publish(name, "updated", {"options": sorted(changed)})
         added = [
             arbiter.add_watcher(one) for one in new.watchers if one.name in changes.watchers_added
         ]

@@ -1,0 +1,1 @@
+"""Grow and shrink: how many processes a watcher has follows its load."""
