@@ -7,6 +7,7 @@ sees them.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import logging
@@ -17,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from chaussette import logformat
+from chaussette.arbiter.plugins import CircusPlugin
 from chaussette.control.client import ENVIRONMENT
 from chaussette.control.places import default_endpoint, default_runtime_dir
 from chaussette.errors import ChaussetteError, ConfigError, did_you_mean
@@ -128,17 +130,29 @@ def _run(namespace: argparse.Namespace, name: str) -> int:
     owner = load_class(name)
     endpoint = namespace.endpoint or os.environ.get(ENVIRONMENT) or default_endpoint()
     pubsub = namespace.pubsub or f"ipc://{default_runtime_dir()}/events.sock"
-    plugin = owner(endpoint, pubsub, _seconds(namespace.check_delay), namespace.ssh, **config)
     log = logging.getLogger("chaussette.plugin")
-    log.info("plugin %s of %s", name, endpoint)
     notifier = Notifier()
-    try:
-        plugin.start(notifier.ready)
-    except KeyboardInterrupt:
-        plugin.stop()
+    with contextlib.ExitStack() as tunnels:
+        if namespace.ssh is not None:
+            from chaussette.control.tunnel import Tunnel  # only where it is asked for
+
+            endpoint = tunnels.enter_context(Tunnel(namespace.ssh, endpoint)).endpoint
+            pubsub = tunnels.enter_context(Tunnel(namespace.ssh, pubsub)).endpoint
+        plugin = owner(endpoint, pubsub, _seconds(namespace.check_delay), namespace.ssh, **config)
+        log.info("plugin %s of %s", name, endpoint)
+        _start(plugin, notifier)
     notifier.stopping()
     log.info("plugin %s has ended", name)
     return 0
+
+
+def _start(plugin: Any, notifier: Notifier) -> None:
+    """Runs a plugin; one that inherits from Circus's own class says by itself when it ends."""
+    if isinstance(plugin, CircusPlugin):
+        plugin.start(notifier.ready)
+    else:
+        notifier.ready()
+        plugin.start()
 
 
 def _seconds(text: str | None) -> float:

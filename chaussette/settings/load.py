@@ -151,6 +151,11 @@ class _Loader:
     def _plugin(self, section: Section) -> WatcherSettings:
         """The watcher that runs a plugin. An option of the plugin is no key of the watcher."""
         label = _label(section)
+        if (taken := self._ini.sections.get(f"watcher:plugin:{label}")) is not None:
+            self._errors.append(
+                f"{section.place}: [{section.name}]: its watcher's name is taken by "
+                f"[{taken.name}] at {taken.place}"
+            )
         env = self._env_for(f"plugin:{label}")
         visible = variables.environment_values({**self._environ, **self._common_env, **env})
         texts = {key: variables.expand(one.value, visible) for key, one in section.entries.items()}
@@ -168,6 +173,7 @@ class _Loader:
             plugins.check(texts)
         except ConfigError as error:
             self._errors.append(f"{section.place}: [{section.name}] {error}")
+            return WatcherSettings(name=f"plugin:{label}")
         if plugins.our_name(texts.get("use", "")) != texts.get("use", ""):
             self._warnings.append(
                 f"{section.place}: [{section.name}] {texts['use']} is "
@@ -244,6 +250,10 @@ class _Loader:
             if entry.key.startswith(prefix):
                 self._prefixed(section, entry, prefix, value, groups[prefix])
                 return
+        try:
+            plugins.check_watcher_option(entry.key, value)
+        except ConfigError as error:
+            self._errors.append(f"{entry.place}: [{section.name}] {error}")
         if near := nearest(entry.key, key_names(WatcherSettings)):
             self._errors.append(
                 f"{entry.place}: [{section.name}] unknown key {entry.key!r}; did you mean {near!r}?"
@@ -263,7 +273,11 @@ class _Loader:
             )
             return
         try:
+            if prefix == "hooks.":
+                read_hook(value)
             group[name] = LIMIT.parse(value) if prefix == "rlimit_" else value
+        except ConfigError as error:
+            self._errors.append(f"{entry.place}: [{section.name}] {entry.key} = {error}")
         except ValueError:
             self._errors.append(
                 f"{entry.place}: [{section.name}] {entry.key} = {value!r}: "
@@ -272,11 +286,7 @@ class _Loader:
 
     def _check_stream(self, section: Section, prefix: str, options: Mapping[str, str]) -> None:
         for key in options:
-            if prefix == "hooks.":
-                read_hook(value)
             entry = section.entries[prefix + key]
-        except ConfigError as error:
-            self._errors.append(f"{entry.place}: [{section.name}] {entry.key} = {error}")
             try:
                 line = check_option(options, key)
             except ConfigError as error:

@@ -225,6 +225,7 @@ def check(config: Mapping[str, str]) -> None:
     use = config.get("use", "")
     if not use:
         raise ConfigError("has no `use = package.module.Class`: which plugin shall it run?")
+    is_active(config)
     owner = options_of(use)
     if owner is None:
         if (name := our_name(use)).startswith((f"{PACKAGE}.", _CIRCUS)):
@@ -235,6 +236,16 @@ def check(config: Mapping[str, str]) -> None:
     options = read_options(owner, config)
     if isinstance(options, ResourceOptions) and not options.watcher:
         raise ConfigError("needs `watcher = NAME`: whom shall it look after?")
+
+
+def check_watcher_option(key: str, text: str) -> None:
+    """Raises ConfigError for a watcher's `flapping.x` that flapping does not take."""
+    prefix, _, name = key.partition(".")
+    if prefix == "flapping":
+        try:
+            build(FlappingOptions, {name: text})
+        except ConfigError as error:
+            raise ConfigError(f"flapping: {error}") from None
 
 
 def watcher(label: str, config: Mapping[str, str], **values: Any) -> WatcherSettings:
