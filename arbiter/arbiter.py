@@ -22,7 +22,6 @@ from chaussette.arbiter.loop import Loop, Timer
 from chaussette.arbiter.process import Process
 from chaussette.arbiter.reaper import reap_strangers
 from chaussette.arbiter.scaling.scaler import Scaler
-from chaussette.arbiter.scaling.scaler import Scaler
 from chaussette.arbiter.sockets import SocketTable
 from chaussette.arbiter.streams import StreamTable
 from chaussette.arbiter.watcher import Outcome, Waiter, Watcher
@@ -65,9 +64,6 @@ class Arbiter:
         self.inbox = Inbox()
         self.factory = ProcessFactory(self.loop, sockets, streams, self.inbox.address)
         self.watchers: dict[str, Watcher] = {}
-        scaler = Scaler(self.loop, self.watchers, self.factory.awaited_by, self.publish)
-        self.listeners.append(scaler.hear)
-        self.closers.append(scaler.close)
         scaler = Scaler(self.loop, self.watchers, self.factory.awaited_by, self.publish)
         self.listeners.append(scaler.hear)
         self.closers.append(scaler.close)
