@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from arbiter_under_test import SLEEP, Arbiters, Ended, watcher
-from conftest import Statsd
+from statsd_server import Statsd
 from test_plugin_runner import section
 
 CIRCUS = "circus.plugins"
