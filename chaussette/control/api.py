@@ -7,8 +7,7 @@ import the arbiter; `arbiter/steward.py` implements them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from chaussette.control.protocol import Reply
 
@@ -16,8 +15,7 @@ Answer = Callable[[Reply], None]
 """Called exactly once, now or later, with the reply to a command."""
 
 
-@dataclass(frozen=True)
-class SocketInfo:
+class SocketInfo(NamedTuple):
     """One listening socket as a client sees it."""
 
     name: str
@@ -26,27 +24,24 @@ class SocketInfo:
     backlog: int
 
 
-@dataclass(frozen=True)
-class Rolling:
+class Rolling(NamedTuple):
     """How a generation is exchanged: `batch` at a time (a number, or 25%), with pauses."""
 
     batch: str | None = None
     pause: float = 0.0
 
 
-@dataclass(frozen=True)
-class NewWatcher:
+class NewWatcher(NamedTuple):
     """A watcher that a client asks for."""
 
     name: str
     cmd: str
     args: Sequence[str] | str | None = None
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = {}
     start: bool = False
 
 
-@dataclass(frozen=True)
-class SignalOrder:
+class SignalOrder(NamedTuple):
     """Whom to signal: the processes of a watcher, or one of them, and their descendants."""
 
     signum: int
@@ -56,8 +51,7 @@ class SignalOrder:
     recursive: bool = False
 
 
-@dataclass(frozen=True)
-class KillOrder:
+class KillOrder(NamedTuple):
     """Whom to end, and what else than the watcher's settings to use for it."""
 
     pid: int | None = None
