@@ -8,6 +8,7 @@ credited as it goes, and the credit is taken off when the request ends.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shlex
 from collections.abc import Iterable, Sequence
@@ -118,7 +119,7 @@ def concurrency_of(settings: WatcherSettings) -> int:
     if not words:
         with contextlib.suppress(ValueError):
             words = shlex.split(f"{settings.cmd} {settings.args}")
-    for word, after in zip(words, (*words[1:], ""), strict=True):
+    for word, after in itertools.pairwise((*words, "")):
         name, _, value = word.partition("=")
         if name == "--threads":
             text = value or after
