@@ -228,7 +228,7 @@ class Steward:
                 send_below(process.pid, order.signum, order.childpid)
                 continue
             below = Held(process.pid) if order.recursive else None
-            process.send(order.signum)
+            watcher.signal(process, order.signum, partial(process.send, order.signum))
             if below is not None:
                 below.send(order.signum)
                 below.release()

@@ -25,8 +25,8 @@ HOLD = 4 * 2**20
 """Bytes in a lane from which on readers wait, or output is dropped."""
 LIMIT = 32 * 2**20
 """Bytes in a lane from which on all is dropped: last words of the dead cannot wait."""
-TOGETHER = 2**18
-"""Bytes of short pieces that are written at a time."""
+TOGETHER = 2**16
+"""Bytes of short pieces that are written at a time; to join long ones would copy them."""
 
 Item = tuple[Sink, bytes, Origin]
 
@@ -125,9 +125,13 @@ class Lane:
         if not data or not self._queue or len(data) >= TOGETHER:
             return sink, data, origin
         parts, size = [data], len(data)
-        while self._queue and size < TOGETHER:
+        while self._queue:
             next_sink, more, whose = self._queue[0]
-            if next_sink is not sink or (whose != origin and not sink.plain):
+            if (
+                size + len(more) > TOGETHER
+                or next_sink is not sink
+                or (whose != origin and not sink.plain)
+            ):
                 break
             self._queue.popleft()
             parts.append(more)

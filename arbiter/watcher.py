@@ -311,7 +311,7 @@ class Watcher:
         def answered(answer: bool) -> None:
             if process.pid not in self._processes:
                 return
-            if answer:
+            if answer or number == signal.SIGKILL:
                 send()
                 self._hook("after_signal", _nothing, **given)
             else:

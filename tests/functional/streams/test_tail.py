@@ -24,7 +24,7 @@ def ctl(arbiter: ArbiterUnderTest, *words: str) -> list[str]:
 def test_last_lines_of_the_living_and_the_dead(arbiters: Arbiters) -> None:
     arbiter = arbiters.ready(
         watcher("w", f"/bin/sh -c 'seq 20; echo oops >&2; exec {SLEEP}'"),
-        watcher("dead", "/bin/sh -c 'echo last words; exit 3'", max_retry=0),
+        watcher("dead", "/bin/sh -c 'echo last words; exit 3'", max_retry=0, ready_after=5),
     )
     arbiter.wait("^oops")
     arbiter.wait("dead: given up")
