@@ -251,3 +251,17 @@ def hear(fd: int, count: int) -> list[str]:
         assert select.select([fd], [], [], BOUND)[0], f"heard {text!r}"
         text += os.read(fd, 4096)
     return text.decode().splitlines()
+
+
+def test_commands_and_signals_are_heard_during_a_slow_start(arbiters: Arbiters) -> None:
+    arbiter = arbiters.ready(
+        watcher("slow", SLEEP, numprocesses=50, warmup_delay=30), watcher("w", SLEEP)
+    )
+    arbiter.started("slow")
+    with Client(arbiter.endpoint, BOUND) as waiting:
+        assert waiting.call("start", {"name": "w", "waiting": True}).ok
+        assert arbiter.status("slow") == "starting" or len(arbiter.pids("slow")) < 50
+        assert arbiter.ask("set", name="slow", options={"graceful_timeout": 1}).ok
+        assert arbiter.ask("reloadconfig", waiting=True).ok
+    arbiter.send(signal.SIGTERM)
+    assert arbiter.wait_end() == 0
