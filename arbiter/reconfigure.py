@@ -39,7 +39,6 @@ class Changes:
     """What differs between two configurations; watchers and sockets by name."""
 
     arbiter: tuple[str, ...] = ()
-    plugins: tuple[str, ...] = ()
     sockets_added: tuple[str, ...] = ()
     sockets_removed: tuple[str, ...] = ()
     sockets_moved: tuple[str, ...] = ()
@@ -50,8 +49,7 @@ class Changes:
 
     def restart_needed(self) -> list[str]:
         """What only a restart of the arbiter brings."""
-        names = [f"[circus] {name}" for name in self.arbiter if name not in _AT_ONCE]
-        return names + [f"[plugin:{name}]" for name in self.plugins]
+        return [f"[circus] {name}" for name in self.arbiter if name not in _AT_ONCE]
 
     def told(self) -> dict[str, object]:
         """For the reply and the log."""
@@ -80,13 +78,6 @@ def compare(old: StackConfig, new: StackConfig) -> Changes:
     wanted = {one.name: one for one in new.watchers}
     return Changes(
         arbiter=tuple(sorted(_different(old.arbiter, new.arbiter))),
-        plugins=tuple(
-            sorted(
-                name
-                for name in {**old.plugins, **new.plugins}
-                if old.plugins.get(name) != new.plugins.get(name)
-            )
-        ),
         sockets_added=tuple(name for name in after if name not in before),
         sockets_removed=tuple(name for name in before if name not in after),
         sockets_moved=moved,

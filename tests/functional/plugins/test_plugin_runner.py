@@ -124,3 +124,14 @@ def test_wrong_words(arbiters: Arbiters, words: list[str], message: str) -> None
     command = arbiters.run([sys.executable, "-m", "chaussette.cli.circusplugin", *words])
     assert command.wait_end() == 1
     assert message in command.log
+
+
+def test_reloadconfig_replaces_the_plugin_that_changed(arbiters: Arbiters) -> None:
+    use = "circus.plugins.flapping.Flapping"
+    arbiter = arbiters.ready(watcher("job", SLEEP), section("f", use, attempts=3))
+    before = arbiter.settled("plugin:f", "job")
+    jobs = arbiter.pids("job")
+    arbiter.ini.write_text(arbiter.ini.read_text().replace("attempts = 3", "attempts = 4"))
+    assert arbiter.must("reloadconfig", waiting=True)["info"]["needs_restart"] == []
+    assert arbiter.settled("plugin:f") != before
+    assert arbiter.pids("job") == jobs
