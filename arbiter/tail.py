@@ -32,6 +32,10 @@ BUDGET = 2**18
 """Bytes for all followers within PACE."""
 
 
+_NOTHING: deque[tuple[float, bytes]] = deque()
+"""The chunks of a silent process: a deque of its own would take 600 bytes."""
+
+
 @dataclass(frozen=True)
 class Line:
     """One line of output, without its end."""
@@ -66,12 +70,14 @@ class Ring:
         self.timer: Timer | None = None
         self._table = table
         self._share = share
-        self._chunks: deque[tuple[float, bytes]] = deque()
+        self._chunks = _NOTHING
         self._size = 0
 
     def add(self, data: bytes) -> None:
         """Keeps what has passed, and lets go of the oldest."""
         self.offset += len(data)
+        if self._chunks is _NOTHING:
+            self._chunks = deque()
         kept = data if len(data) <= self._share else data[-self._share :]
         self._chunks.append((time.time(), kept))
         self._size += len(kept) + OVERHEAD

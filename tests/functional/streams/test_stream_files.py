@@ -43,7 +43,8 @@ def test_sigusr1_after_a_rename_makes_the_file_anew(arbiters: Arbiters, folder: 
     with fifo(folder / "gate") as gate:
         talker = arbiters.shell(
             "talker",
-            f"echo one; echo armed >&2; read x < {folder}/gate\necho two; echo said >&2; exec {SLEEP}",
+            f"echo one; echo armed >&2; read x < {folder}/gate\n"
+            f"echo two; echo said >&2; exec {SLEEP}",
         )
         arbiter = arbiters.ready(watcher("w", talker, stdout_stream__filename=folder / "o.log"))
         arbiter.wait("^armed")
