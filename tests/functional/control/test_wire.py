@@ -170,12 +170,11 @@ def test_our_circusctl_drives_their_arbiter(theirs: Theirs) -> None:
 def test_our_clients_drive_their_arbiter(theirs: Theirs) -> None:
     from chaussette.control.client import CircusClient
 
-    client = CircusClient(endpoint=theirs.endpoint, timeout=BOUND)
-    assert client.send_message("status")["statuses"] == {"web": "active", "job": "active"}
-    assert client.call({"command": "list", "properties": {}})["watchers"] == ["job", "web"]
-    assert client.send_message("stop", name="job", waiting=True)["status"] == "ok"
-    assert client.send_message("nonsense")["errno"] == 2
-    client.stop()
+    with CircusClient(endpoint=theirs.endpoint, timeout=BOUND) as client:
+        assert client.send_message("status")["statuses"] == {"web": "active", "job": "active"}
+        assert client.call({"command": "list", "properties": {}})["watchers"] == ["job", "web"]
+        assert client.send_message("stop", name="job", waiting=True)["status"] == "ok"
+        assert client.send_message("nonsense")["errno"] == 2
     with Client(theirs.endpoint, BOUND) as mine:
         assert mine.call("numprocesses").fields["numprocesses"] == 2
         assert mine.call("quit").ok
