@@ -9,6 +9,9 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator
 
+from chaussette.arbiter.containment.layout import survey
+from chaussette.arbiter.containment.limits import mode_of
+from chaussette.arbiter.containment.outlook import contradiction, look_out
 from chaussette.arbiter.sinks import check_sink
 from chaussette.arbiter.users import look_up
 from chaussette.control.places import is_public_tcp
@@ -38,7 +41,7 @@ def check_system(config: StackConfig) -> None:
 
 def faults_of(watcher: WatcherSettings) -> Iterator[str]:
     """What is wrong with one watcher, in a line each."""
-    for check in (_check_identity, _check_streams):
+    for check in (_check_identity, _check_streams, _check_containment):
         try:
             check(watcher)
         except ConfigError as error:
@@ -81,6 +84,13 @@ def _check_identity(watcher: WatcherSettings) -> None:
         raise ConfigError(f"working_dir = {watcher.working_dir!r}: there is no such directory")
     if watcher.numprocesses > 1 and watcher.singleton:
         raise ConfigError(f"numprocesses = {watcher.numprocesses}, but it is a singleton")
+
+
+def _check_containment(watcher: WatcherSettings) -> None:
+    if fault := contradiction(watcher):
+        raise ConfigError(fault)
+    if mode_of(watcher) == "strict" and (faults := look_out(watcher, survey()).faults()):
+        raise ConfigError("; ".join(faults))
 
 
 def _check_streams(watcher: WatcherSettings) -> None:

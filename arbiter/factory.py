@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 from chaussette import notify, scoreboard
 from chaussette.arbiter.command import Recipe, speaks_notify
+from chaussette.arbiter.containment.group import Group
+from chaussette.arbiter.containment.table import GroupTable
 from chaussette.arbiter.loop import Loop
 from chaussette.arbiter.outlet import Outlet
 from chaussette.arbiter.process import Process
@@ -40,6 +42,7 @@ class _Given:
     inherited: list[int] = field(default_factory=list)
     stdin: int | None = subprocess.DEVNULL
     slot: int | None = None
+    group: Group | None = None
     to_close: list[int] = field(default_factory=list)
 
 
@@ -59,6 +62,7 @@ class ProcessFactory:
         self.variables: dict[str, str] = {}
         self._outlets: dict[int, list[Outlet]] = {}
         self.tail = TailTable(loop)
+        self.groups = GroupTable(loop)
 
     def start(self, settings: WatcherSettings, wid: int, generation: int) -> Process:
         """Starts one process. Raises SpawnError."""
@@ -78,6 +82,8 @@ class ProcessFactory:
         for outlet in self._outlets.pop(process.pid, []):
             outlet.drain()
         self.tail.gone(process.settings.name, process.pid)
+        if process.group is not None:
+            self.groups.leave(process.group)
         index = self._taken.pop(process.pid, None)
         if index is not None:
             self._scoreboard.slot(index).clear()
@@ -99,6 +105,7 @@ class ProcessFactory:
     def close(self) -> None:
         """Closes the scoreboard, and the pipes that are left."""
         self._scoreboard.close()
+        self.groups.close()
         for outlets in self._outlets.values():
             for outlet in outlets:
                 outlet.close()
@@ -117,6 +124,7 @@ class ProcessFactory:
         ends = {name: self._open_pipe(given) for name in sinks}
         started = self._loop.clock()
         try:
+            given.group = self._enter_group(settings)
             pid = spawn(
                 command,
                 settings,
@@ -126,10 +134,14 @@ class ProcessFactory:
                     stdout=ends["stdout"][1] if "stdout" in ends else subprocess.DEVNULL,
                     stderr=ends["stderr"][1] if "stderr" in ends else subprocess.DEVNULL,
                     inherited=given.inherited,
+                    doors=given.group.doors() if given.group is not None else (),
                 ),
             )
             process = _hold(pid, wid, generation, settings, started)
+            process.group = given.group
         except BaseException:
+            if given.group is not None:
+                self.groups.leave(given.group)
             for ours, _ in ends.values():
                 os.close(ours)
             raise
@@ -140,6 +152,12 @@ class ProcessFactory:
             self._taken[pid] = given.slot
             process.slot = self._scoreboard.slot(given.slot)
         return process
+
+    def _enter_group(self, settings: WatcherSettings) -> Group | None:
+        try:
+            return self.groups.enter(settings)
+        except OSError as error:
+            raise SpawnError(f"control group: {error.strerror or error}") from None
 
     def _give_sockets(self, settings: WatcherSettings, given: _Given) -> None:
         chosen = self.sockets_of(settings)

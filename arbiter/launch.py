@@ -1,9 +1,9 @@
 """Runs inside the new process, before the program: what no spawn call can set.
 
 Started by file name with `python -I -S`, so it may import only what is quick
-and must not import anything of ours. It sets resource limits, then drops
-privileges (in that order, because raising a limit needs them), and becomes the
-program by execve(2): the pid stays.
+and must not import anything of ours. It enters its control group, sets resource
+limits, then drops privileges (in that order, because the former need them), and
+becomes the program by execve(2): the pid stays.
 """
 
 import json
@@ -13,8 +13,12 @@ import sys
 
 
 def main(spec: str, program: str, argv: list[str]) -> None:
-    """`spec` is JSON: limits {number: value}, groups, gid, uid, listen_pid."""
+    """`spec` is JSON: doors [path], limits {number: value}, groups, gid, uid, listen_pid."""
     wanted = json.loads(spec)
+    for path in wanted.get("doors", ()):
+        # Into its control group first: whatever it starts later is in there, too.
+        with open(path, "w") as procs:  # noqa: PTH123 - pathlib takes longer than the rest
+            procs.write("0")
     for number, value in wanted.get("limits", {}).items():
         resource.setrlimit(int(number), (value, value))
     if wanted.get("groups") is not None:

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chaussette.arbiter.containment.group import Group
 from chaussette.arbiter.lifecycle import State
 from chaussette.arbiter.loop import Timer
 from chaussette.arbiter.plan import ProcessView
@@ -26,8 +27,15 @@ class Ending:
 
     code: int
     dumped_core: bool = False
+    oom_kills: int = 0
+    """How many processes of its watcher the kernel has ended for memory since the last ending."""
 
     def __str__(self) -> str:
+        if self.oom_kills:
+            return f"{self._how()}, out of memory (the kernel's oom_kill count: +{self.oom_kills})"
+        return self._how()
+
+    def _how(self) -> str:
         if self.code >= 0:
             return f"exit code {self.code}"
         try:
@@ -56,6 +64,7 @@ class Process:
         self.retiring = False
         self.farewell: list[Callable[[], None]] = []
         """Called once it has ended and been waited for."""
+        self.group: Group | None = None
         self._held: Held | None = None
 
     def view(self) -> ProcessView:
@@ -76,16 +85,24 @@ class Process:
 
     def ask_to_stop(self) -> None:
         """Sends the stop signal, to its descendants, too, where so configured."""
-        if self.settings.stop_children and self._held is None:
+        contained = self.group is not None and self.group.path is not None
+        if self.settings.stop_children and self._held is None and not contained:
             self._held = Held(self.pid)
         self.send(self.settings.stop_signal)
         # A stopped process (SIGSTOP) could not act on the signal.
         self.send(signal.SIGCONT)
         if self._held is not None:
             self._held.send(self.settings.stop_signal)
+        elif self.settings.stop_children and self.group is not None:
+            self.group.send(self.settings.stop_signal, besides=self.pid)
 
     def kill(self) -> None:
         """Sends SIGKILL to it and all its descendants."""
+        if self.group is not None and self.group.path is not None:
+            # It may not have entered its group yet, and has no child then.
+            self.send(signal.SIGKILL)
+            self.group.kill()
+            return
         held = self._held or Held(self.pid)
         self.send(signal.SIGKILL)
         held.send(signal.SIGKILL)
@@ -105,9 +122,10 @@ class Process:
             return Ending(0)
         if result is None:
             return None
+        oom_kills = self.group.watcher.new_oom_kills() if self.group is not None else 0
         if result.si_code == os.CLD_EXITED:
-            return Ending(result.si_status)
-        return Ending(-result.si_status, result.si_code == os.CLD_DUMPED)
+            return Ending(result.si_status, oom_kills=oom_kills)
+        return Ending(-result.si_status, result.si_code == os.CLD_DUMPED, oom_kills)
 
     def release(self) -> None:
         """Gives back what is held for it; descendants left over are killed."""

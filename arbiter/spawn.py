@@ -2,7 +2,7 @@
 
 `subprocess` goes through vfork(2) here: there is no preexec_fn, so no Python
 code runs between fork and exec. What a spawn call cannot do (resource limits,
-LISTEN_PID) is left to launch.py, at the price of one Python start.
+control groups, LISTEN_PID) is left to launch.py, at the price of one Python start.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class Descriptors:
     stdout: int | None = None
     stderr: int | None = None
     inherited: Sequence[int] = ()
+    doors: Sequence[str] = ()
+    """Files of control groups that the process writes itself into before it execs."""
 
 
 def spawn(
@@ -49,7 +51,7 @@ def spawn(
 
     The caller waits for it. Raises SpawnError with the system's reason.
     """
-    program, argv, who = _launched(command, settings, identity)
+    program, argv, who = _launched(command, settings, identity, descriptors.doors)
     try:
         with _inheritable(descriptors.inherited):
             process = subprocess.Popen(
@@ -100,9 +102,9 @@ def seal_descriptors() -> None:
 
 
 def _launched(
-    command: Command, settings: WatcherSettings, identity: Identity
+    command: Command, settings: WatcherSettings, identity: Identity, doors: Sequence[str]
 ) -> tuple[str, list[str], dict[str, Any]]:
-    if not settings.rlimits and not settings.listen_pid:
+    if not settings.rlimits and not settings.listen_pid and not doors:
         who: dict[str, Any] = {
             "user": identity.uid,
             "group": identity.gid,
@@ -111,6 +113,7 @@ def _launched(
         given = {key: value for key, value in who.items() if value is not None}
         return command.program, list(command.argv), given
     spec = {
+        "doors": list(doors),
         "limits": {RLIMITS[name]: value for name, value in settings.rlimits.items()},
         "uid": identity.uid,
         "gid": identity.gid,

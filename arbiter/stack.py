@@ -92,6 +92,8 @@ def run_stack(config: StackConfig, surroundings: Surroundings | None = None) -> 
         if is_host:
             OpenFiles.make_room(_fds_needed(config))
         arbiter = Arbiter(config, table, streams, Loop())
+        arbiter.factory.groups.may_move = is_host
+        arbiter.factory.groups.prepare(config.watchers)
         if surroundings.has_endpoint:
             _open_endpoint(arbiter, stack)
         _say_start(config, table)
