@@ -19,7 +19,7 @@ from arbiter_under_test import (
 
 from chaussette.control.client import Client
 
-STUBBORN = "trap '' TERM; echo up > {fifo}; while :; do sleep 1000 & wait; done"
+STUBBORN = "trap '' TERM; echo up > {fifo}; exec sleep 1000"
 
 
 def test_a_watcher_is_added_and_removed(arbiters: Arbiters) -> None:
