@@ -106,7 +106,7 @@ imports: $(VENV)/.stamp-test
 test: system $(VENV)/.stamp-test  ## all checks and tests, with coverage
 	@rm -f .coverage .coverage.*
 	@$(MAKE) --no-print-directory --keep-going lint; lint=$$?; \
-		PATH="$(abspath $(BIN)):$$PATH" $(BIN)/coverage run -m pytest $(PYTEST_ARGS); tests=$$?; \
+		PATH="$(abspath $(BIN)):$$PATH" $(BIN)/coverage run -m pytest -n 3 --dist loadfile $(PYTEST_ARGS); tests=$$?; \
 		$(BIN)/coverage combine --quiet; $(BIN)/coverage report; \
 		[ $$lint -eq 0 ] || echo "make lint failed: see above."; \
 		[ $$tests -eq 0 ] || echo "pytest failed: see above."; \

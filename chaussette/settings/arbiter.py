@@ -50,7 +50,8 @@ class ArbiterSettings:
     runtime_dir: str | None = setting(
         None,
         PATH,
-        "Directory of endpoints, lock and state, mode 0700; none: /run/chaussette for root, else $XDG_RUNTIME_DIR/chaussette.",
+        "Directory of endpoints, lock and state, mode 0700; none: /run/chaussette for root, "
+        "else $XDG_RUNTIME_DIR/chaussette.",
         flags=("--runtime-dir",),
         on_change=Change.RESTART,
     )

@@ -75,7 +75,7 @@ def key_names(owner: Any) -> dict[str, str]:
     """Every spelling of every key of a class, to the field's name."""
     names: dict[str, str] = {}
     for name, (what, _) in declared(owner).items():
-        names.update({spelling: name for spelling in (name, *what.aliases)})
+        names.update(dict.fromkeys((name, *what.aliases), name))
     return names
 
 

@@ -72,7 +72,8 @@ def _section(title: str, owner: type[Any]) -> Iterator[str]:
 def _row(name: str, what: Setting, default: Any) -> str:
     names = ", ".join(f"`{one}`" for one in (name, *what.aliases, *what.flags))
     value = what.kind.metavar.replace("|", "\\|")
-    return f"| {names} | {value} | {_default(what, default)} | {what.help.replace('|', chr(92) + '|')} |"
+    help_text = what.help.replace("|", "\\|")
+    return f"| {names} | {value} | {_default(what, default)} | {help_text} |"
 
 
 def _default(what: Setting, default: Any) -> str:
