@@ -430,8 +430,9 @@ class Watcher:
         self._owner.process_gone(process)
         for tell in process.farewell:
             tell()
+        oom = {"oom_kills": ending.oom_kills} if ending.oom_kills else {}
         self._owner.publish(
-            self.name, "reap", {"process_pid": process.pid, "exit_code": ending.code}
+            self.name, "reap", {"process_pid": process.pid, "exit_code": ending.code, **oom}
         )
         ended = {"exit_code": ending.code, "process_status": str(ending)}
         self._hook("after_reap", _nothing, **reaped, **ended)

@@ -145,6 +145,9 @@ def _base(own: Path) -> tuple[Path | None, str]:
     for group in (own, own.parent):
         if _is_delegated(group) and _is_ours(group):
             return group, ""
+    # Before systemd 251 only root could see the mark; others own what they were given.
+    if os.geteuid() != 0 and _is_ours(own):
+        return own, ""
     if _has_systemd():
         return None, (
             "systemd has not delegated our control group: set Delegate=yes in the [Service] "
