@@ -24,7 +24,8 @@ from chaussette.arbiter.reaper import reap_strangers
 from chaussette.arbiter.scaling.scaler import Scaler
 from chaussette.arbiter.sockets import SocketTable
 from chaussette.arbiter.streams import StreamTable
-from chaussette.arbiter.watcher import Outcome, Waiter, Watcher
+from chaussette.arbiter.watcher import Watcher
+from chaussette.arbiter.wish import Outcome, Waiter
 from chaussette.settings.load import StackConfig
 from chaussette.settings.watcher import WatcherSettings
 
@@ -190,7 +191,7 @@ class Arbiter:
         self.publish(watcher.name, "remove", {})
         self._leaving.append(watcher)
         if nostop:
-            for process in watcher.release():
+            for process in watcher.fleet.release():
                 self._let_run_on(process)
 
         def gone(outcome: Outcome) -> None:
@@ -266,7 +267,7 @@ class Arbiter:
         ending = process.wait_nowait()
         if ending is not None:
             self.loop.forget(process.pidfd)
-            watcher.feed(process, Event.EXITED, ending)
+            watcher.fleet.feed(process, Event.EXITED, ending)
 
     def _read_inbox(self) -> None:
         for notice in self.inbox.read():
@@ -283,9 +284,9 @@ class Arbiter:
         if (text := notice.fields.get(notify.BOOT_ERROR)) is not None:
             self._log_boot_error(watcher, process, text)
         if notice.fields.get("READY") == "1":
-            watcher.feed(process, Event.CAME_UP)
+            watcher.fleet.feed(process, Event.CAME_UP)
         if notice.fields.get("STOPPING") == "1":
-            watcher.feed(process, Event.LEAVING)
+            watcher.fleet.feed(process, Event.LEAVING)
 
     def _log_boot_error(self, watcher: Watcher, process: Process, text: str) -> None:
         """Once for each reason and generation, not once for each worker."""
@@ -372,7 +373,7 @@ class Arbiter:
         limits: list[float] = []
         for watcher in self.watchers.values():
             for process in watcher.processes():
-                watcher.check_heartbeat(process, now)
+                watcher.fleet.check_heartbeat(process, now)
                 if process.slot is not None and process.settings.heartbeat_timeout:
                     limits.append(process.settings.heartbeat_timeout)
         if limits:

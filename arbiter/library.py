@@ -26,8 +26,8 @@ from chaussette.arbiter import arbiter as inner
 from chaussette.arbiter.lifecycle import State
 from chaussette.arbiter.members import CircusSocket, Watcher
 from chaussette.arbiter.stack import Surroundings, run_stack
-from chaussette.arbiter.watcher import Outcome
 from chaussette.arbiter.watcher import Watcher as Inner
+from chaussette.arbiter.wish import Outcome
 from chaussette.errors import ConfigError, NotRunning, SpawnError, did_you_mean
 from chaussette.settings import plugins as plugin_settings
 from chaussette.settings.arbiter import ArbiterSettings

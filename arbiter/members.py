@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from chaussette.arbiter.arbiter import Arbiter as Inner
     from chaussette.arbiter.sockets import ListeningSocket
-    from chaussette.arbiter.watcher import Outcome
     from chaussette.arbiter.watcher import Watcher as InnerWatcher
+    from chaussette.arbiter.wish import Outcome
 
 T = TypeVar("T")
 

@@ -18,7 +18,8 @@ from typing import Any
 from chaussette.arbiter.arbiter import Arbiter
 from chaussette.arbiter.checks import check_system
 from chaussette.arbiter.sockets import ListeningSocket
-from chaussette.arbiter.watcher import Outcome, Waiter, Watcher
+from chaussette.arbiter.watcher import Watcher
+from chaussette.arbiter.wish import Outcome, Waiter
 from chaussette.errors import ConfigError
 from chaussette.settings import variables
 from chaussette.settings.arbiter import ArbiterSettings

@@ -17,7 +17,8 @@ from chaussette.arbiter.plan import Style, pick_batch
 from chaussette.arbiter.process import Process
 from chaussette.arbiter.reconfigure import Reconfigurer, apply_settings
 from chaussette.arbiter.tree import Held, send_below
-from chaussette.arbiter.watcher import Outcome, Waiter, Watcher
+from chaussette.arbiter.watcher import Watcher
+from chaussette.arbiter.wish import Outcome, Waiter
 from chaussette.control import options
 from chaussette.control.api import (
     Answer,
@@ -228,7 +229,7 @@ class Steward:
                 send_below(process.pid, order.signum, order.childpid)
                 continue
             below = Held(process.pid) if order.recursive else None
-            watcher.signal(process, order.signum, partial(process.send, order.signum))
+            watcher.fleet.signal(process, order.signum, partial(process.send, order.signum))
             if below is not None:
                 below.send(order.signum)
                 below.release()
@@ -248,7 +249,7 @@ class Steward:
             answer(Reply(ok=True))
         for process in chosen:
             process.farewell.append(partial(gone, process.pid))
-            watcher.stop_process(process, order.signum, order.graceful_timeout)
+            watcher.fleet.stop_process(process, order.signum, order.graceful_timeout)
 
     def scale(self, name: str, count: int, answer: Answer) -> int:
         """Sets the number of processes."""

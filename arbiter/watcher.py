@@ -10,91 +10,22 @@ from __future__ import annotations
 import itertools
 import logging
 import signal
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
-from chaussette.arbiter.command import speaks_notify
-from chaussette.arbiter.lifecycle import Act, Event, State, step
+from chaussette.arbiter.fleet import Fleet
+from chaussette.arbiter.lifecycle import Act, Event, State
 from chaussette.arbiter.loop import Loop, Timer
 from chaussette.arbiter.plan import FleetView, Style, plan
-from chaussette.arbiter.process import Ending, Process, pick_lifetime
+from chaussette.arbiter.process import Ending, Process
 from chaussette.arbiter.restarts import RestartPolicy
+from chaussette.arbiter.wish import HookedLife, Outcome, Owner, Waiter, Wish
 from chaussette.errors import SpawnError
 from chaussette.settings.watcher import WatcherSettings, tuned, within_limits
 
 log = logging.getLogger("chaussette.arbiter")
-KILL_AGAIN = 10.0
-"""Seconds after which SIGKILL is sent once more to what did not end."""
 SPAWN_DELAY = 1.0
 """Seconds until the hook before_spawn is asked again."""
-ABORT_GRACE = 5.0
-"""Seconds that a hung process has to write its stacks."""
-
-
-class Owner(Protocol):
-    """What a watcher needs of the arbiter."""
-
-    def start_process(self, settings: WatcherSettings, wid: int, generation: int) -> Process:
-        """Starts one process and watches it. Raises SpawnError."""
-        ...
-
-    def process_gone(self, process: Process) -> None:
-        """A process has been waited for; its streams and slot can be let go."""
-        ...
-
-    def publish(self, watcher: str, topic: str, fields: Mapping[str, object]) -> None:
-        """Tells subscribers of an event."""
-        ...
-
-    def call_hook(
-        self, watcher: Watcher, hook: str, given: Mapping[str, object], then: Callable[[bool], None]
-    ) -> None:
-        """Calls a hook that the watcher has; `then` gets its answer, later."""
-        ...
-
-    def watcher_failed(self, watcher: Watcher) -> None:
-        """A watcher has been given up."""
-        ...
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How what was asked of a watcher has ended."""
-
-    ok: bool
-    reason: str = ""
-
-
-Waiter = Callable[[Outcome], None]
-
-
-@dataclass
-class Wish:
-    """What is wanted of a watcher; the plan brings the processes there."""
-
-    running: bool = False
-    count: int = 0
-    generation: int = 1
-    style: Style = Style.SWAP
-    surge: int | None = None
-    pause: float = 0.0
-    """Seconds between a batch that has come up and the next one."""
-
-
-@dataclass
-class HookedLife:
-    """What a watcher is waiting for its hooks to say, and what it still has to tell them."""
-
-    turn: int = 0
-    """Starts and stops so far: an answer to an earlier one does not count any more."""
-    starting: bool = False
-    tell_started: bool = False
-    tell_stopped: bool = False
-    asking_to_spawn: bool = False
-    may_spawn: bool = False
 
 
 class Watcher:
@@ -106,9 +37,9 @@ class Watcher:
         self.restarts = RestartPolicy()
         self.failure = ""
         self.exit_code = 0
-        self._processes: dict[int, Process] = {}
         self._loop = loop
         self._owner = owner
+        self.fleet = Fleet(settings.name, loop, owner, self)
         self._serving = (1, settings)
         self._numbers = itertools.count(2)
         self._next_start = 0.0
@@ -126,15 +57,15 @@ class Watcher:
 
     def processes(self) -> list[Process]:
         """All processes that have not ended, oldest first."""
-        return sorted(self._processes.values(), key=lambda one: one.started)
+        return self.fleet.all()
 
     def process(self, pid: int) -> Process | None:
         """The process of that pid, or None."""
-        return self._processes.get(pid)
+        return self.fleet.get(pid)
 
     def status(self) -> str:
         """Circus's words: active, starting, stopping, stopped; and reloading, parked."""
-        states = {process.state for process in self._processes.values()}
+        states = {process.state for process in self.processes()}
         if not self.wish.running:
             if self.restarts.parked:
                 return "parked"
@@ -165,7 +96,7 @@ class Watcher:
         if not hooked.starting:
             hooked.starting = True
             turn = hooked.turn
-            self._hook("before_start", lambda answer: self._begin(answer, turn))
+            self.hook("before_start", lambda answer: self._begin(answer, turn))
 
     def _begin(self, answer: bool, turn: int) -> None:
         """The hook before_start has answered, or there is none."""
@@ -191,7 +122,7 @@ class Watcher:
         hooked.turn += 1
         hooked.starting = False
         turn = hooked.turn
-        if not self._processes:
+        if not len(self.fleet):
             self._end(done)
             return
 
@@ -202,7 +133,7 @@ class Watcher:
             elif done is not None:
                 done(Outcome(False, f"{self.name} was asked for something else since"))
 
-        self._hook("before_stop", end)
+        self.hook("before_stop", end)
 
     def _end(self, done: Waiter | None) -> None:
         self.wish.running = False
@@ -216,7 +147,7 @@ class Watcher:
         """Ends all its processes now."""
         self.wish.running = False
         for process in self.processes():
-            self.feed(process, Event.KILL_ASKED)
+            self.fleet.feed(process, Event.KILL_ASKED)
 
     def scale(self, count: int, done: Waiter | None = None) -> int:
         """Sets how many there shall be, within the limits; returns what it has become."""
@@ -269,82 +200,19 @@ class Watcher:
             aged = process.settings.max_age != settings.max_age
             process.settings = tuned(process.settings, settings)
             if aged and process.state is State.READY:
-                self._plan_retirement(process)
+                self.fleet.plan_retirement(process)
         generation, serving = self._serving
         self._serving = (generation, tuned(serving, settings))
         self.settings = tuned(self.settings, settings)
         self.replan()
 
-    def stop_process(
-        self, process: Process, number: int | None = None, timeout: float | None = None
-    ) -> None:
-        """Ends one process, with another signal or patience than usual; it is replaced."""
-        settings = process.settings
-        process.settings = replace(
-            settings,
-            stop_signal=settings.stop_signal if number is None else number,
-            graceful_timeout=settings.graceful_timeout if timeout is None else timeout,
-        )
-        if process.state is not State.STOPPING:
-            self.feed(process, Event.STOP_ASKED)
-            return
-        process.ask_to_stop()
-        self._deadline(process, process.settings.graceful_timeout)
-
-    def release(self) -> list[Process]:
-        """Lets go of all processes without ending them; returns them."""
-        let_go = self.processes()
-        self._processes.clear()
-        for process in let_go:
-            process.cancel_timers()
-        return let_go
-
-    def send(self, number: int) -> None:
-        """Sends a signal to all processes."""
-        for process in self.processes():
-            self.signal(process, number, partial(process.send, number))
-
-    def signal(self, process: Process, number: int, send: Callable[[], object]) -> None:
-        """Has a signal sent, unless the hook before_signal says no."""
-        given = {"pid": process.pid, "signum": number}
-
-        def answered(answer: bool) -> None:
-            if process.pid not in self._processes:
-                return
-            if answer or number == signal.SIGKILL:
-                send()
-                self._hook("after_signal", _nothing, **given)
-            else:
-                log.info("%s: signal %d is held back by a hook", self.name, number)
-
-        self._hook("before_signal", answered, **given)
-
     # -- what happens to its processes ---------------------------------------
-
-    def feed(self, process: Process, event: Event, ending: Ending | None = None) -> None:
-        """Takes one step in the life of a process, and acts on it."""
-        before = process.state
-        process.state, act = step(before, event)
-        if process.state is not before:
-            process.cancel_timers()
-        self._act(process, act, ending)
-        self.replan()
 
     def replan(self) -> None:
         """Has the plan looked at once more, soon."""
         if not self._planned:
             self._planned = True
             self._loop.soon(self._carry_out)
-
-    def check_heartbeat(self, process: Process, now_ns: int) -> None:
-        """Replaces a worker whose last sign of life is too long ago."""
-        limit = process.settings.heartbeat_timeout
-        if process.state is not State.READY or process.slot is None or not limit:
-            return
-        view = process.slot.read()
-        if view.pid and now_ns - view.heartbeat_ns > limit * 1e9:
-            log.critical("%s: worker %d: no sign of life for %gs", self.name, process.pid, limit)
-            self.feed(process, Event.HUNG)
 
     # -- details --------------------------------------------------------------
 
@@ -358,96 +226,28 @@ class Watcher:
         for waiter in waiters:
             waiter(outcome)
 
-    def _act(self, process: Process, act: Act, ending: Ending | None) -> None:
-        settings = process.settings
-        match act:
-            case Act.WELCOME:
-                self._welcome(process)
-            case Act.TERM:
-                log.info("%s: stopping process %d", self.name, process.pid)
-                self._owner.publish(self.name, "kill", {"process_pid": process.pid})
-                self.signal(process, settings.stop_signal, process.ask_to_stop)
-                self._deadline(process, settings.graceful_timeout)
-            case Act.LET_GO:
-                self._deadline(process, settings.graceful_timeout)
-            case Act.ABORT:
-                self._abort(process)
-            case Act.GIVE_UP:
-                self._abort(process)
-                self._failed(
-                    process, f"process {process.pid} was not ready in {settings.boot_timeout:g}s"
-                )
-            case Act.KILL:
-                log.warning("%s: killing process %d", self.name, process.pid)
-                process.kill()
-                self._deadline(process, KILL_AGAIN)
-            case Act.FAILED | Act.DIED | Act.STOPPED:
-                self._gone(process, act, ending or Ending(0))
-            case Act.NOTHING:
-                pass
+    # -- what the fleet tells it (fleet.Chief) ---------------------------------
 
-    def _welcome(self, process: Process) -> None:
+    def came_up(self) -> None:
+        """A process serves now."""
         self.restarts.came_up()
-        log.info("%s: process %d is ready", self.name, process.pid)
-        self._plan_retirement(process)
-        if self.wish.pause and not self._is_anybody_starting():
+        if self.wish.pause and not self.fleet.is_anybody(State.STARTING):
             self._next_start = self._loop.clock() + self.wish.pause
-        self._owner.publish(self.name, "ready", {"process_pid": process.pid})
 
-    def _plan_retirement(self, process: Process) -> None:
-        if process.retirement is not None:
-            process.retirement.cancel()
-            process.retirement = None
-        if process.settings.max_age:
-            when = process.started + pick_lifetime(process.settings)
-            process.retirement = self._loop.at(
-                max(when, self._loop.clock()), lambda: self._retire(process)
-            )
+    def gave_up(self, process: Process, reason: str) -> None:
+        """A process did not come up in time."""
+        self._failed_start(process.generation, process.started, reason)
 
-    def _is_anybody_starting(self) -> bool:
-        return any(one.state is State.STARTING for one in self._processes.values())
-
-    def _retire(self, process: Process) -> None:
-        process.retiring = True
-        self.replan()
-
-    def _abort(self, process: Process) -> None:
-        log.error("%s: process %d is given up", self.name, process.pid)
-        process.abort()
-        self._deadline(process, ABORT_GRACE)
-
-    def _deadline(self, process: Process, delay: float) -> None:
-        if process.timer is not None:
-            process.timer.cancel()
-        process.timer = self._loop.after(delay, lambda: self.feed(process, Event.DEADLINE))
-
-    def _gone(self, process: Process, act: Act, ending: Ending) -> None:
-        now = self._loop.clock()
-        reaped = {"process_pid": process.pid, "time": time.time()}
-        self._hook("before_reap", _nothing, **reaped)
-        del self._processes[process.pid]
-        process.release()
-        self._owner.process_gone(process)
-        for tell in process.farewell:
-            tell()
-        oom = {"oom_kills": ending.oom_kills} if ending.oom_kills else {}
-        self._owner.publish(
-            self.name, "reap", {"process_pid": process.pid, "exit_code": ending.code, **oom}
-        )
-        ended = {"exit_code": ending.code, "process_status": str(ending)}
-        self._hook("after_reap", _nothing, **reaped, **ended)
-        level = logging.INFO if act is Act.STOPPED else logging.WARNING
-        log.log(level, "%s: process %d has ended: %s", self.name, process.pid, ending)
-        if act is Act.STOPPED:
-            return
+    def ended(self, process: Process, act: Act, ending: Ending) -> None:
+        """A process has ended unasked."""
         if not process.settings.respawn:
             self._one_less(ending)
         elif act is Act.DIED:
-            self.restarts.died(now, self.wish.count)
+            self.restarts.died(self._loop.clock(), self.wish.count)
             self._say_slowed(process, ending)
         else:
             self.exit_code = ending.code
-            self._failed(process, f"process {process.pid} ended before it was ready: {ending}")
+            self.gave_up(process, f"process {process.pid} ended before it was ready: {ending}")
 
     def _say_slowed(self, process: Process, ending: Ending) -> None:
         """Tells of a watcher whose processes come up and keep dying; it is never given up."""
@@ -467,15 +267,12 @@ class Watcher:
             self.wish.count = self.settings.numprocesses
             self.stop()
 
-    def _failed(self, process: Process, reason: str) -> None:
-        self._failed_start(process.generation, process.started, reason)
-
     def _failed_start(self, generation: int, started: float, reason: str) -> None:
         """A start has failed: back to the generation that serves, or try later."""
         if (
             generation == self.wish.generation
             and generation != self._serving[0]
-            and self._old_alive()
+            and self.fleet.serves_besides(self.wish.generation)
         ):
             self._fall_back(reason)
             return
@@ -495,15 +292,8 @@ class Watcher:
 
     def _max_retry(self) -> int:
         """What is critical is not given up as long as a part of it serves."""
-        serves = any(one.state is State.READY for one in self._processes.values())
+        serves = self.fleet.is_anybody(State.READY)
         return -1 if self.settings.critical and serves else self.settings.max_retry
-
-    def _old_alive(self) -> bool:
-        alive = (State.STARTING, State.READY)
-        return any(
-            one.generation != self.wish.generation and one.state in alive
-            for one in self._processes.values()
-        )
 
     def _fall_back(self, reason: str) -> None:
         failed = self.wish.generation
@@ -526,7 +316,8 @@ class Watcher:
         now = self._loop.clock()
         todo = plan(self._fleet(now))
         for pid in todo.stop:
-            self.feed(self._processes[pid], Event.STOP_ASKED)
+            if (process := self.process(pid)) is not None:
+                self.fleet.feed(process, Event.STOP_ASKED)
         self._start_some(todo.start, now)
         if todo.settled:
             self._settled()
@@ -539,7 +330,7 @@ class Watcher:
         return FleetView(
             wanted=self.wanted(),
             generation=self.wish.generation,
-            processes=[process.view() for process in self._processes.values()],
+            processes=[process.view() for process in self.processes()],
             style=self.wish.style,
             surge=self.wish.surge,
             may_start=self._may_start(now),
@@ -564,7 +355,7 @@ class Watcher:
             return
         if "before_spawn" in self.settings.hooks:
             count = min(count, 1)
-        for wid in itertools.islice(self._free_wids(), count):
+        for wid in itertools.islice(self.fleet.free_wids(), count):
             try:
                 process = self._owner.start_process(self.settings, wid, self.wish.generation)
             except SpawnError as error:
@@ -572,7 +363,8 @@ class Watcher:
                 self._failed_start(self.wish.generation, now, str(error))
                 self.replan()
                 return
-            self._started(process)
+            self.fleet.add(process)
+            self.hook("after_spawn", partial(self._wanted_or_not, process), pid=process.pid)
         if count:
             self._next_start = now + self.settings.warmup_delay
             self.replan()
@@ -595,62 +387,23 @@ class Watcher:
             self.replan()
 
         hooked.asking_to_spawn = True
-        self._hook("before_spawn", answered)
+        self.hook("before_spawn", answered)
         return False
 
     def _wanted_or_not(self, process: Process, answer: bool) -> None:
         """Where the hook after_spawn does not want a process, it ends; another is tried later."""
         if answer:
             return
-        if self._processes.get(process.pid) is process and process.state is not State.STOPPING:
-            self.feed(process, Event.STOP_ASKED)
-            self._failed(process, f"its hook after_spawn did not want process {process.pid}")
+        if self.process(process.pid) is process and process.state is not State.STOPPING:
+            self.fleet.feed(process, Event.STOP_ASKED)
+            self.gave_up(process, f"its hook after_spawn did not want process {process.pid}")
 
-    def _hook(self, hook: str, then: Callable[[bool], None], **given: object) -> None:
+    def hook(self, hook: str, then: Callable[[bool], None], **given: object) -> None:
         """Calls a hook; where there is none, `then` gets True at once."""
         if hook in self.settings.hooks:
             self._owner.call_hook(self, hook, given, then)
         else:
             then(True)
-
-    def _started(self, process: Process) -> None:
-        self._processes[process.pid] = process
-        self._hook("after_spawn", partial(self._wanted_or_not, process), pid=process.pid)
-        settings = process.settings
-        log.info("%s: started process %d", self.name, process.pid)
-        self._owner.publish(self.name, "spawn", {"process_pid": process.pid})
-        if speaks_notify(settings):
-            if settings.boot_timeout:
-                process.timer = self._loop.after(
-                    settings.boot_timeout, lambda: self._boot_is_over(process)
-                )
-        elif settings.ready_after:
-            process.timer = self._loop.after(
-                settings.ready_after, lambda: self.feed(process, Event.CAME_UP)
-            )
-        else:
-            self.feed(process, Event.CAME_UP)
-
-    def _boot_is_over(self, process: Process) -> None:
-        """Its time to come up is over: it has failed, or it is none that could tell.
-
-        A program that is called chaussette but never touched its slot is not our
-        runner (PyPI's Chaussette 1.3 is one): it lives, and that counts.
-        """
-        silent = process.slot is not None and not process.slot.read().pid
-        if process.settings.readiness != "auto" or not silent:
-            self.feed(process, Event.DEADLINE)
-            return
-        log.warning(
-            "%s: process %d does not say when it is ready; set readiness = alive",
-            self.name,
-            process.pid,
-        )
-        self.feed(process, Event.CAME_UP)
-
-    def _free_wids(self) -> Iterator[int]:
-        taken = {process.wid for process in self._processes.values()}
-        return (wid for wid in itertools.count(1) if wid not in taken)
 
     def _settled(self) -> None:
         if self.wish.running and self._serving[0] != self.wish.generation:
@@ -663,18 +416,14 @@ class Watcher:
         hooked = self._hooked
         if self.wish.running and hooked.tell_started:
             hooked.tell_started = False
-            self._hook("after_start", lambda answer: None if answer else self.stop())
+            self.hook("after_start", lambda answer: None if answer else self.stop())
         if not self.wish.running and hooked.tell_stopped:
             hooked.tell_stopped = False
-            self._hook("after_stop", lambda _: self._answer(Outcome(True)))
+            self.hook("after_stop", lambda _: self._answer(Outcome(True)))
         else:
             self._answer(Outcome(True))
 
     def _reload_by_hup(self, done: Waiter | None) -> None:
-        self.send(signal.SIGHUP)
+        self.fleet.send(signal.SIGHUP)
         if done is not None:
             done(Outcome(True))
-
-
-def _nothing(_: bool) -> None:
-    """For a hook whose answer changes nothing."""
