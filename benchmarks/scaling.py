@@ -180,7 +180,7 @@ def _print(visits: list[Visit], changes: list[tuple[float, int, str]], began: fl
         count = [1, *(count for when, count, _ in changes if when <= until)][-1]
         print(
             f"  {number * span:4.1f}-{(number + 1) * span:4.1f} s  {count:5}  {len(found):7}"
-            f"  {found[len(found) // 2]:7.0f}  {found[int(len(found) * 0.99)]:7.0f}"
+            f"  {found[len(found) // 2]:7.0f}  {found[-(-len(found) * 99 // 100) - 1]:7.0f}"
             f"  {found[-1]:7.0f}"
         )
     for when, count, reason in changes:
