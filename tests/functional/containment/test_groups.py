@@ -76,18 +76,19 @@ def test_the_group_of_one_that_has_not_joined_yet_stays(table: GroupTable) -> No
 
 def test_nothing_of_a_living_arbiter_or_of_others_is_swept(layout: Layout) -> None:
     assert layout.base is not None
-    ours, other = layout.base / "chaussette-1-1", layout.base / "chaussette-of-somebody"
-    for path in (ours, other):
+    base = layout.base / "box-of-a-sweep"  # arbiters of other tests sweep the real one
+    ours, other = base / "chaussette-1-1", base / "chaussette-of-somebody"
+    for path in (base, ours, other):
         path.mkdir()
     lock = os.open(ours, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        sweep(layout.base)
+        sweep(base)
         assert ours.exists() and other.exists()
         fcntl.flock(lock, fcntl.LOCK_UN)
-        sweep(layout.base)
+        sweep(base)
         assert not ours.exists() and other.exists()
     finally:
         os.close(lock)
-        remove_tree(other)
-        remove_tree(ours)
+        remove_tree(base)
+    assert not base.exists()
