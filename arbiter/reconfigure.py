@@ -22,8 +22,6 @@ from chaussette.arbiter.watcher import Watcher
 from chaussette.arbiter.wish import Outcome, Waiter
 from chaussette.errors import ConfigError
 from chaussette.settings import variables
-from chaussette.settings.arbiter import ArbiterSettings
-from chaussette.settings.declare import Change, declared
 from chaussette.settings.load import StackConfig, load_stack, with_overrides
 from chaussette.settings.sockets import SocketSettings
 from chaussette.settings.watcher import WatcherSettings, tuned
@@ -371,11 +369,3 @@ def _is_in_place(old: SocketSettings, new: SocketSettings) -> bool:
         f"[socket:{new.name}] {', '.join(sorted(different - _IN_PLACE))} cannot be changed while "
         "the address stays the same: change the port as well, or restart circusd"
     )
-
-
-def hot_settings() -> list[str]:
-    """Settings of [circus] that take effect without a restart, for the docs."""
-    known = declared(ArbiterSettings)
-    return [
-        name for name in _AT_ONCE if name in known and known[name][0].on_change is Change.NOTHING
-    ]
