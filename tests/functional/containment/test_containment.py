@@ -37,6 +37,19 @@ def read_pid(fd: int) -> int:
     return int(os.read(fd, 100))
 
 
+def speaking(arbiters: Arbiters, folder: Path) -> str:
+    """A command that says that it runs: its start is over then, and it is in its group."""
+    return arbiters.shell("speaking.sh", f"echo $$ > {folder}/up\nexec {SLEEP}")
+
+
+def spoken(fd: int, count: int = 1) -> list[int]:
+    pids: list[int] = []
+    while len(pids) < count:
+        assert select.select([fd], [], [], BOUND)[0], "no process came up"
+        pids += [int(word) for word in os.read(fd, 1000).split()]
+    return pids
+
+
 def group_of(pid: int) -> str:
     return Path(f"/proc/{pid}/cgroup").read_text("ascii").rpartition("0::")[2].strip()
 
@@ -81,11 +94,11 @@ def test_without_containment_nothing_is_different(arbiters: Arbiters, layout: La
     assert not list(layout.base.glob(f"chaussette-{arbiter.pid}-*"))
 
 
-def test_each_process_has_a_group_below_its_watchers(arbiters: Arbiters) -> None:
-    arbiter = arbiters.ready(
-        watcher("My app", SLEEP, containment="strict", numprocesses=2, uid="nobody", gid=65534)
-    )
-    groups = {group_of(pid) for pid in arbiter.settled("My app")}
+def test_each_process_has_a_group_below_its_watchers(arbiters: Arbiters, folder: Path) -> None:
+    options = {"containment": "strict", "numprocesses": 2, "uid": "nobody", "gid": 65534}
+    with fifo(folder / "up") as fd:
+        arbiter = arbiters.ready(watcher("My app", speaking(arbiters, folder), **options))
+        groups = {group_of(pid) for pid in spoken(fd, 2)}
     assert len(groups) == 2
     for group in groups:
         assert re.fullmatch(rf".*/chaussette-{arbiter.pid}-\d+/w-My%20app/p-\d+", group)
@@ -110,14 +123,16 @@ def test_a_limit_that_cannot_be_set_is_refused(arbiters: Arbiters, layout: Layou
     assert "started process" not in arbiter.log
 
 
-def test_best_effort_warns_once_and_does_the_rest(arbiters: Arbiters, layout: Layout) -> None:
+def test_best_effort_warns_once_and_does_the_rest(
+    arbiters: Arbiters, layout: Layout, folder: Path
+) -> None:
     if "memory" in layout.controllers and not layout.is_busy:
         pytest.skip("this machine has the memory controller in cgroup v2")
-    arbiter = arbiters.ready(
-        watcher("big", SLEEP, memory_high="64M", containment="best-effort", numprocesses=3)
-    )
-    (pid, *_) = arbiter.settled("big")
-    assert "/w-big/p-" in group_of(pid)
+    options = {"memory_high": "64M", "containment": "best-effort", "numprocesses": 3}
+    with fifo(folder / "up") as fd:
+        arbiter = arbiters.ready(watcher("big", speaking(arbiters, folder), **options))
+        for pid in spoken(fd, 3):
+            assert "/w-big/p-" in group_of(pid)
     assert arbiter.log.count("big: containment is best-effort: memory_high = 67108864") == 1
 
 
@@ -136,12 +151,16 @@ def test_a_live_watcher_is_refused_as_well(arbiters: Arbiters, layout: Layout) -
 
 
 @pytest.mark.parametrize("what", ["memory", "pids"])
-def test_what_has_only_v1_is_limited_by_it(arbiters: Arbiters, layout: Layout, what: str) -> None:
+def test_what_has_only_v1_is_limited_by_it(
+    arbiters: Arbiters, layout: Layout, folder: Path, what: str
+) -> None:
     if what not in layout.legacy:
         pytest.skip(f"no v1 {what} controller that we may use")
     limit = {"memory": {"memory_max": "64M"}, "pids": {"pids_max": "77"}}[what]
-    arbiter = arbiters.ready(watcher("a", SLEEP, containment="best-effort", **limit))
-    (pid,) = arbiter.settled("a")
+    with fifo(folder / "up") as fd:
+        section = watcher("a", speaking(arbiters, folder), containment="best-effort", **limit)
+        arbiter = arbiters.ready(section)
+        (pid,) = spoken(fd)
     (group,) = layout.legacy[what].glob(f"chaussette-{arbiter.pid}-*/w-a")
     assert str(pid) in (group / "cgroup.procs").read_text("ascii").split()
     file, text = {"memory": ("memory.limit_in_bytes", 2**26), "pids": ("pids.max", 77)}[what]
@@ -159,11 +178,12 @@ def test_running_out_of_memory_is_called_so(arbiters: Arbiters, layout: Layout) 
 
 
 def test_what_a_dead_arbiter_left_is_removed_when_it_is_empty(
-    arbiters: Arbiters, layout: Layout
+    arbiters: Arbiters, layout: Layout, folder: Path
 ) -> None:
     assert layout.base is not None
-    dead = arbiters.ready(watcher("a", SLEEP, containment="strict"))
-    (pid,) = dead.settled("a")
+    with fifo(folder / "up") as fd:
+        dead = arbiters.ready(watcher("a", speaking(arbiters, folder), containment="strict"))
+        (pid,) = spoken(fd)
     dead.send(signal.SIGKILL)
     dead.wait_end()
     (trunk,) = layout.base.glob(f"chaussette-{dead.pid}-*")
