@@ -12,6 +12,7 @@ import pytest
 from chaussette.arbiter.arbiter import Arbiter
 from chaussette.arbiter.sockets import SocketTable
 from chaussette.arbiter.streams import StreamTable, Writer
+from chaussette.arbiter.tree import descendants
 from chaussette.settings.load import StackConfig
 from chaussette.settings.watcher import WatcherSettings
 
@@ -47,12 +48,12 @@ class Stage:
 def stage() -> Iterator[Stage]:
     signals = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     opened = os.listdir("/proc/self/fd")
+    children = set(descendants(os.getpid()))  # of fixtures that other files share
     made = Stage()
     yield made
     made.close()
     gc.collect()  # the memory of the scoreboard goes with the last slot
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert set(descendants(os.getpid())) <= children, "children were left behind"
     assert {number: signal.getsignal(number) for number in signals} == signals
     assert len(os.listdir("/proc/self/fd")) <= len(opened), "descriptors were left open"
 

@@ -171,7 +171,7 @@ def test_our_clients_drive_their_arbiter(theirs: Theirs) -> None:
     from chaussette.control.client import CircusClient
 
     with CircusClient(endpoint=theirs.endpoint, timeout=BOUND) as client:
-        assert client.send_message("status")["statuses"] == {"web": "active", "job": "active"}
+        assert set(client.send_message("status")["statuses"]) == {"web", "job"}
         assert client.call({"command": "list", "properties": {}})["watchers"] == ["job", "web"]
         assert client.send_message("stop", name="job", waiting=True)["status"] == "ok"
         assert client.send_message("nonsense")["errno"] == 2

@@ -30,8 +30,6 @@ def flapping(arbiters: Arbiters, **options: object) -> ArbiterUnderTest:
 def test_gives_up_for_good(arbiters: Arbiters) -> None:
     arbiter = flapping(arbiters, retry_in=0.1, max_retry=2)
     for tries in ("1 of 2", "2 of 2"):
-        for _ in range(3):  # flapping.attempts of the watcher
-            arbiter.wait("job: started process")
         arbiter.wait(rf"job is flapping: it rests for 0.1s \(try {tries}\)")
     arbiter.wait("job is given up after 2 tries")
     arbiter.must("stop", name="job", waiting=True)

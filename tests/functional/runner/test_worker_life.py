@@ -228,7 +228,11 @@ def test_a_full_disk_drops_lines_and_not_requests(start: Any, http_get: Any) -> 
         assert worker.stop() == 0
 
 
-def test_a_worker_imports_what_it_needs_only(start: Any, tmp_path: Path, http_get: Any) -> None:
+def test_a_worker_imports_what_it_needs_only(
+    start: Any, tmp_path: Path, http_get: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+        monkeypatch.delenv(name, raising=False)  # what measures it would be found, too
     (tmp_path / "modules.py").write_text(
         "import sys\n"
         "def application(environ, start_response):\n"
