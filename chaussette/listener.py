@@ -226,7 +226,7 @@ def inherit(fd: int) -> socket.socket:
         family, kind, protocol = look.family, look.type, look.proto
     os.set_inheritable(fd, False)
     listener = socket.fromfd(fd, family, kind, protocol)
-    _no_delay(listener)
+    _tune(listener)
     return listener
 
 
@@ -282,8 +282,14 @@ def _idle_socket(look: socket.socket) -> str:
     return f"a connected socket (to {_show(look.family, peer)}), not a listening one"
 
 
-def _no_delay(listener: socket.socket) -> None:
-    """Accepted connections inherit it, also in backends that do not see that this is TCP."""
+def _tune(listener: socket.socket) -> None:
+    """What every backend needs of a listening socket that several workers share.
+
+    It does not block: all of them may wake up for one connection, and who comes
+    second must not wait in accept(2). Accepted connections inherit TCP_NODELAY,
+    also in backends that do not see that this is TCP.
+    """
+    listener.setblocking(False)
     if listener.family in (socket.AF_INET, socket.AF_INET6):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -322,7 +328,7 @@ def _bind_tcp(address: Tcp, settings: ServerSettings) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if settings.reuse_port:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        _no_delay(listener)
+        _tune(listener)
         listener.bind(target)
     except OSError:
         listener.close()
