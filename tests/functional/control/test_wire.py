@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,13 @@ class Theirs(Running):
         argv = [str(python), "-W", "ignore", "-m", "circus.circusd", "circus.ini"]
         super().__init__(argv, folder, {"PYTHONPATH": ""})
 
+    def wait_active(self) -> None:
+        """It refuses commands while it starts; each look is one question and its answer."""
+        deadline = time.monotonic() + BOUND
+        with Client(self.endpoint, BOUND) as client:
+            while set(client.call("status").fields["statuses"].values()) != {"active"}:
+                assert time.monotonic() < deadline
+
 
 @pytest.fixture
 def theirs(folder: Path, python: Path) -> Iterator[Theirs]:
@@ -112,6 +120,7 @@ def theirs(folder: Path, python: Path) -> Iterator[Theirs]:
     running = Theirs(folder, python)
     try:
         running.wait("Arbiter now waiting for commands")
+        running.wait_active()
         yield running
     finally:
         running.close()
@@ -171,7 +180,7 @@ def test_our_clients_drive_their_arbiter(theirs: Theirs) -> None:
     from chaussette.control.client import CircusClient
 
     with CircusClient(endpoint=theirs.endpoint, timeout=BOUND) as client:
-        assert set(client.send_message("status")["statuses"]) == {"web", "job"}
+        assert client.send_message("status")["statuses"] == {"web": "active", "job": "active"}
         assert client.call({"command": "list", "properties": {}})["watchers"] == ["job", "web"]
         assert client.send_message("stop", name="job", waiting=True)["status"] == "ok"
         assert client.send_message("nonsense")["errno"] == 2
