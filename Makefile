@@ -102,11 +102,13 @@ mypy: $(VENV)/.stamp-test
 imports: $(VENV)/.stamp-test
 	@$(BIN)/lint-imports
 
-# Everything is run whatever fails before it, and the verdict comes last.
+# Everything is run whatever fails before it, and the verdict comes last. A test that
+# fails is run once more, because these drive real processes on a machine that others
+# use, too; the closing lines name each that needed it, and such a test is to be mended.
 test: system $(VENV)/.stamp-test  ## all checks and tests, with coverage
 	@rm -f .coverage .coverage.*
 	@$(MAKE) --no-print-directory --keep-going lint; lint=$$?; \
-		PATH="$(abspath $(BIN)):$$PATH" $(BIN)/coverage run -m pytest -n 3 --dist loadfile $(PYTEST_ARGS); tests=$$?; \
+		PATH="$(abspath $(BIN)):$$PATH" $(BIN)/coverage run -m pytest -n 3 --dist loadfile --reruns 1 -rR $(PYTEST_ARGS); tests=$$?; \
 		$(BIN)/coverage combine --quiet; $(BIN)/coverage report; \
 		[ $$lint -eq 0 ] || echo "make lint failed: see above."; \
 		[ $$tests -eq 0 ] || echo "pytest failed: see above."; \
