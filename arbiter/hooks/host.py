@@ -71,8 +71,15 @@ class WatcherProxy:
         return str(self.arbiter.call("status", name=self.name)["status"])
 
     def send_signal(self, pid: int, signum: int) -> None:
-        """Sends a signal to one of its processes."""
-        os.kill(pid, signum)
+        """Sends a signal to one of its processes. Raises ProcessLookupError for any other."""
+        pidfd = os.pidfd_open(pid)
+        try:
+            # Asked after it is held, so that a number given anew cannot be meant.
+            if pid not in self.arbiter.call("list", name=self.name)["pids"]:
+                raise ProcessLookupError(f"{pid} is no process of {self.name}")
+            signal.pidfd_send_signal(pidfd, signum)
+        finally:
+            os.close(pidfd)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("start", "stop", "restart", "reload", "incr", "decr"):

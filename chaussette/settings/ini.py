@@ -138,6 +138,9 @@ def _merge_file(result: IniFile, path: Path) -> None:
 def _add(result: IniFile, section: Section, entry: Entry) -> None:
     is_env = section.name == "env" or section.name.startswith("env:")
     key = entry.key if is_env else entry.key.lower()
+    if section.name == "circus" and key.startswith("include") and entry.file != result.files[0]:
+        result.warnings.append(f"{entry.place}: {key} in an included file is not followed")
+        return
     first = section.entries.setdefault(key, entry)
     if first is entry:
         return

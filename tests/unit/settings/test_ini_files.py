@@ -68,7 +68,7 @@ def test_first_value_wins_and_is_told_unless_it_overrides_an_include(tmp_path: P
     ini = read(
         tmp_path,
         "[circus]\ninclude = more*.ini\n[watcher:w]\ncmd = mine\n",
-        more1="[watcher:w]\ncmd = theirs\nargs = x\n[circus]\ninclude_dir = elsewhere\n",
+        more1="[watcher:w]\ncmd = theirs\nargs = x\n",
         more2="[watcher:w]\nargs = y\n[watcher:v]\ncmd = z\n",
     )
     assert ini.sections["watcher:w"].texts() == {"cmd": "mine", "args": "x"}
@@ -137,3 +137,14 @@ def test_any_bytes_are_read_or_refused(tmp_path: Path, content: bytes) -> None:
         assert isinstance(read_ini(str(path)), IniFile)
     except ConfigError as error:
         assert str(path) in str(error)
+
+
+def test_includes_of_an_included_file_are_told_and_not_followed(tmp_path: Path) -> None:
+    ini = read(
+        tmp_path,
+        "[circus]\ninclude = more.ini\n[watcher:w]\ncmd = mine\n",
+        more="[circus]\ninclude = further.ini\n[watcher:v]\ncmd = theirs\n",
+        further="[watcher:u]\ncmd = never\n",
+    )
+    assert "watcher:v" in ini.sections and "watcher:u" not in ini.sections
+    assert [line for line in ini.warnings if "more.ini:2: include" in line]
