@@ -37,11 +37,16 @@ class _Known:
     looked: float = 0.0
 
 
+_FIRST_SWEEP = 1024
+"""Processes that are remembered before those that have gone are looked for."""
+
+
 class Facts:
     """Looks at processes, and remembers what CPU they had used the last time."""
 
     def __init__(self) -> None:
         self._known: dict[int, _Known] = {}
+        self._sweep_at = _FIRST_SWEEP
         self._boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
         self._memory = _PAGE * os.sysconf("SC_PHYS_PAGES")
 
@@ -76,20 +81,25 @@ class Facts:
         """The same of all descendants."""
         return [found for child in descendants(pid) if (found := self.of(child)) is not None]
 
-    def forget_all_but(self, pids: set[int]) -> None:
-        """Drops what is remembered of other processes."""
-        for pid in [one for one in self._known if one not in pids]:
-            del self._known[pid]
-
     def _remember(self, pid: int, started: int) -> _Known:
         known = self._known.get(pid)
         if known is None or known.started != started:
+            self._make_room()
             known = self._known[pid] = _Known(started)
         if not known.settled:
             known.username = _user(os.stat(f"/proc/{pid}").st_uid)
             known.cmdline = _program(pid)
             known.settled = time.time() - self._boot - started / _TICKS > _SETTLED
         return known
+
+    def _make_room(self) -> None:
+        """Forgets those that have gone, each time that twice as many are remembered."""
+        if len(self._known) < self._sweep_at:
+            return
+        self._known = {
+            pid: known for pid, known in self._known.items() if os.path.exists(f"/proc/{pid}")
+        }
+        self._sweep_at = max(_FIRST_SWEEP, 2 * len(self._known))
 
     def _cpu(self, known: _Known, ticks: int) -> float:
         now = time.monotonic()

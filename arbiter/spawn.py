@@ -163,8 +163,3 @@ def _restore_nofile(pid: int) -> None:
     except (PermissionError, ProcessLookupError):
         # Gone already, or another user's: it keeps the higher limit.
         return
-
-
-def file_descriptor_count() -> int:
-    """How many descriptors this process has open."""
-    return len(os.listdir("/proc/self/fd"))

@@ -19,10 +19,6 @@ class Waker:
         """The end that becomes readable."""
         return self._read
 
-    def write_fileno(self) -> int:
-        """The end for signal.set_wakeup_fd()."""
-        return self._write
-
     def wake(self) -> None:
         """Ends the wait. A pipe that is full says so already."""
         with contextlib.suppress(BlockingIOError):
