@@ -62,13 +62,14 @@ def test_the_shell_completes_and_remembers(arbiters: Arbiters, folder: Path) -> 
         env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
         env.update(CIRCUSCTL_HISTORY=f"{folder}/history", CIRCUSCTL_ENDPOINT=arbiter.endpoint)
         os.execve(sys.executable, CTL, env)
+    terminal = Terminal(fd)
     try:
-        expect(fd, "(circusctl) ")
+        terminal.expect("(circusctl) ")
         os.write(fd, b"numproc\tweb\t\n")
-        expect(fd, "numprocesses website")
-        expect(fd, "1\r\n(circusctl) ")
+        terminal.expect("numprocesses website")
+        terminal.expect("1\r\n(circusctl) ")
         os.write(fd, b"get website graceful_\t\n")
-        expect(fd, "graceful_timeout: 30\r\n(circusctl) ")
+        terminal.expect("graceful_timeout: 30\r\n(circusctl) ")
         os.write(fd, b"\x04")
         pidfd = os.pidfd_open(pid)
         while pidfd not in (ready := select.select([pidfd, fd], [], [], BOUND)[0]):
@@ -180,13 +181,25 @@ def test_through_ssh(arbiters: Arbiters, sshd: tuple[int, Path], folder: Path) -
     assert "ssh:" in err
 
 
-def expect(fd: int, text: str) -> None:
-    """Reads a terminal until it has shown the text."""
-    seen, deadline = "", time.monotonic() + BOUND
-    while text not in seen:
-        left = deadline - time.monotonic()
-        assert left > 0 and select.select([fd], [], [], left)[0], f"{text!r} not in {seen!r}"
-        seen += os.read(fd, 4096).decode("utf-8", "replace")
+class Terminal:
+    """What a terminal shows, read on from where the last expectation was met.
+
+    One read may bring more than was waited for: what is behind it is kept.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._seen = b""
+
+    def expect(self, text: str) -> None:
+        """Reads until the text has been shown, or fails."""
+        deadline = time.monotonic() + BOUND
+        while text.encode() not in self._seen:
+            left = deadline - time.monotonic()
+            ready = left > 0 and select.select([self._fd], [], [], left)[0]
+            assert ready, f"{text!r} not in {self._seen!r}"
+            self._seen += os.read(self._fd, 4096)
+        self._seen = self._seen.partition(text.encode())[2]
 
 
 def expect_any(fd: int) -> None:
