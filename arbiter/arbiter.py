@@ -19,6 +19,7 @@ from chaussette.arbiter.factory import ProcessFactory
 from chaussette.arbiter.inbox import Inbox, Notice, session_of
 from chaussette.arbiter.lifecycle import Event
 from chaussette.arbiter.loop import Loop, Timer
+from chaussette.arbiter.node import node_name
 from chaussette.arbiter.process import Process
 from chaussette.arbiter.reaper import reap_strangers
 from chaussette.arbiter.scaling.scaler import Scaler
@@ -56,6 +57,7 @@ class Arbiter:
         self.sockets = sockets
         self.streams = streams
         self.loop = loop or Loop()
+        self.fqdn = node_name(config.arbiter.fqdn_prefix)
         self.exit_code = 0
         self.stopping = False
         self.endpoints: dict[str, str] = {}
@@ -246,11 +248,15 @@ class Arbiter:
         self, watcher: Watcher, hook: str, given: Mapping[str, object], then: Callable[[bool], None]
     ) -> None:
         """Calls a hook of a watcher in the hook host; `then` gets its answer, later."""
+        self.hook_host().call(watcher, hook, given, then)
+
+    def hook_host(self) -> Hooks:
+        """The hooks; they are made when the first one is to be called."""
         if self.hooks is None:
             from chaussette.arbiter.hooks.ask import Hooks  # subprocess, json: only with hooks
 
             self.hooks = Hooks(self)
-        self.hooks.call(watcher, hook, given, then)
+        return self.hooks
 
     def watcher_failed(self, watcher: Watcher) -> None:
         """A watcher has been given up; ends the arbiter where it is critical."""

@@ -88,6 +88,11 @@ class ProcessFactory:
         if index is not None:
             self._scoreboard.slot(index).clear()
 
+    @property
+    def scoreboard_place(self) -> tuple[int, int]:
+        """Number of the scoreboard's descriptor in the arbiter, and how many slots it has."""
+        return self._scoreboard.fd, self._scoreboard.slots
+
     def sockets_of(self, settings: WatcherSettings) -> Sequence[ListeningSocket]:
         """The sockets that a watcher's processes inherit."""
         if settings.use_sockets:

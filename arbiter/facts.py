@@ -1,149 +1,141 @@
-"""Facts about processes, from /proc: what stats and dstats tell.
+"""What `stats` and `dstats` tell: facts of the system, and what the arbiter knows itself.
 
-One read of /proc/PID/stat gives nearly all (proc_pid_stat(5)); what cannot change
-is found out once for each process. It starts no process and knows no watcher.
-psutil gives the same figures with several reads for each process, and with 25 ms
-and 8 MB for its import; so this is written out.
+Looking never waits. A hook that is to add something (extended_stats) is asked in
+the hook host, and what it has not said in time is left out.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pwd
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
 
+from chaussette.arbiter.arbiter import Arbiter
+from chaussette.arbiter.process import Process
 from chaussette.arbiter.tree import descendants
+from chaussette.arbiter.watcher import Watcher
+from chaussette.errors import ControlError
+from chaussette.facts import Facts
 
-GONE = "No such process (stopped?)"
-_TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_SETTLED = 2.0
-"""Seconds after which a process has become the program that it was started for."""
-_UNITS = ("K", "M", "G", "T", "P")
-
-
-@dataclass
-class _Known:
-    """What is remembered of one process between two looks at it."""
-
-    started: int
-    username: str = ""
-    cmdline: str = ""
-    settled: bool = False
-    cpu_ticks: int = 0
-    looked: float = 0.0
+Infos = dict[str, dict[int, dict[str, object]]]
+"""Facts of processes by pid, by the name of their watcher."""
+HOOK_LIMIT = 2.0
+"""Seconds that the hooks of one question have at most: a client waits for 5."""
 
 
-_FIRST_SWEEP = 1024
-"""Processes that are remembered before those that have gone are looked for."""
+class Observer:
+    """Looks at the processes of one arbiter."""
 
+    def __init__(self, arbiter: Arbiter) -> None:
+        self._arbiter = arbiter
+        self._facts = Facts()
 
-class Facts:
-    """Looks at processes, and remembers what CPU they had used the last time."""
+    def look(self, processes: Iterable[Process], extended: bool) -> dict[int, dict[str, object]]:
+        """Facts about processes by pid; those that have gone are missing."""
+        found: dict[int, dict[str, object]] = {}
+        for process in processes:
+            if (facts := self._facts.of(process.pid)) is not None:
+                found[process.pid] = facts
+                facts.update(self._own_facts(process))
+                if extended:
+                    facts["children"] = self._children_of(process.pid)
+        return found
 
-    def __init__(self) -> None:
-        self._known: dict[int, _Known] = {}
-        self._sweep_at = _FIRST_SWEEP
-        self._boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-        self._memory = _PAGE * os.sysconf("SC_PHYS_PAGES")
+    def arbiter(self) -> dict[str, object]:
+        """Facts about the arbiter's process, its name, and where its scoreboard is."""
+        facts = self._facts.of(os.getpid())
+        if facts is None:
+            raise ControlError("/proc cannot be read")
+        fd, slots = self._arbiter.factory.scoreboard_place
+        return {**facts, "fqdn": self._arbiter.fqdn, "scoreboard": {"fd": fd, "slots": slots}}
 
-    def of(self, pid: int) -> dict[str, object] | None:
-        """Circus's keys for one process, without its children; None when it has gone."""
-        try:
-            text = _read(f"/proc/{pid}/stat")
-            fields = text[text.rindex(b")") + 2 :].split()
-            ticks, started = int(fields[11]) + int(fields[12]), int(fields[19])
-            known = self._remember(pid, started)
-        except (OSError, ValueError, IndexError):
-            self._known.pop(pid, None)
-            return None
-        resident = int(fields[21]) * _PAGE
-        created = self._boot + started / _TICKS
-        return {
-            "mem_info1": human(resident),
-            "mem_info2": human(int(fields[20])),
-            "cpu": self._cpu(known, ticks),
-            "mem": round(100 * resident / self._memory, 3),
-            "ctime": _clock(ticks / _TICKS),
-            "pid": pid,
-            "username": known.username,
-            "nice": int(fields[16]) if fields[0] != b"Z" else "Zombie",
-            "create_time": round(created, 2),
-            "age": max(0.0, time.time() - created),
-            "cmdline": known.cmdline,
-            "children": [],
-        }
-
-    def children_of(self, pid: int) -> list[dict[str, object]]:
-        """The same of all descendants."""
-        return [found for child in descendants(pid) if (found := self.of(child)) is not None]
-
-    def _remember(self, pid: int, started: int) -> _Known:
-        known = self._known.get(pid)
-        if known is None or known.started != started:
-            self._make_room()
-            known = self._known[pid] = _Known(started)
-        if not known.settled:
-            known.username = _user(os.stat(f"/proc/{pid}").st_uid)
-            known.cmdline = _program(pid)
-            known.settled = time.time() - self._boot - started / _TICKS > _SETTLED
-        return known
-
-    def _make_room(self) -> None:
-        """Forgets those that have gone, each time that twice as many are remembered."""
-        if len(self._known) < self._sweep_at:
+    def extend(self, infos: Infos, then: Callable[[], None]) -> None:
+        """Has the hook extended_stats change facts in place; calls `then` once, soon or later."""
+        hooked = [
+            (watcher, info)
+            for name, info in infos.items()
+            if (watcher := self._arbiter.watcher(name)) is not None
+            and "extended_stats" in watcher.settings.hooks
+            and info
+        ]
+        if not hooked:
+            then()
             return
-        self._known = {
-            pid: known for pid, known in self._known.items() if os.path.exists(f"/proc/{pid}")
+        asking = _Asking(self._arbiter, len(hooked), then)
+        for watcher, info in hooked:
+            asking.ask(watcher, info, list(info))
+
+    def _children_of(self, pid: int) -> list[dict[str, object]]:
+        return [one for child in descendants(pid) if (one := self._facts.of(child)) is not None]
+
+    def _own_facts(self, process: Process) -> dict[str, object]:
+        """What the arbiter knows of a process, and what a worker says in its slot."""
+        age = process.age(self._arbiter.loop.clock())
+        facts: dict[str, object] = {
+            "age": age,
+            "started": time.time() - age,
+            "wid": process.wid,
         }
-        self._sweep_at = max(_FIRST_SWEEP, 2 * len(self._known))
-
-    def _cpu(self, known: _Known, ticks: int) -> float:
-        now = time.monotonic()
-        before, known.looked = known.looked, now
-        used, known.cpu_ticks = ticks - known.cpu_ticks, ticks
-        if not before or now <= before:
-            return 0.0
-        return round(100 * used / _TICKS / (now - before), 1)
-
-
-def human(size: int) -> str:
-    """A number of bytes as Circus writes it: 3.14M."""
-    for power in range(len(_UNITS), 0, -1):
-        if size >= 1 << 10 * power:
-            return f"{size / (1 << 10 * power):.2f}{_UNITS[power - 1]}"
-    return f"{size}B"
+        if process.slot is not None and (view := process.slot.read()).pid:
+            facts["worker"] = {
+                "state": view.state.name.lower(),
+                "in_flight": view.in_flight,
+                "requests": view.requests,
+                "errors": view.errors,
+            }
+        return facts
 
 
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60)
-    return f"{int(minutes)}:{rest:05.2f}"
+class _Asking:
+    """One question to the hooks of several watchers: each is asked for one process at a time.
 
+    A hook that fails or hangs is not asked for the watcher's other processes,
+    and what comes when the question has been answered changes nothing.
+    """
 
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
+    def __init__(self, arbiter: Arbiter, watchers: int, then: Callable[[], None]) -> None:
+        self._arbiter = arbiter
+        self._left = watchers
+        self._then = then
+        self._over = False
+        self._timer = arbiter.loop.after(HOOK_LIMIT, self._end)
 
+    def ask(self, watcher: Watcher, info: dict[int, dict[str, object]], pids: list[int]) -> None:
+        """Asks about the first of the pids; the others come when it is answered."""
+        if not pids or self._over:
+            self._ended()
+            return
+        pid = pids.pop(0)
+        given: Mapping[str, object] = info[pid]
+        answered = partial(self._answered, watcher, info, pid, pids, given)
+        self._arbiter.hook_host().extended_stats(watcher, pid, given, answered)
 
-def _program(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        word = _read(f"/proc/{pid}/cmdline").split(b"\0")[0].split()[:1]
-        if word:
-            return os.path.basename(os.fsdecode(word[0])).encode("utf-8", "replace").decode()
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
-    return "N/A"
+    def _answered(
+        self,
+        watcher: Watcher,
+        info: dict[int, dict[str, object]],
+        pid: int,
+        pids: list[int],
+        given: Mapping[str, object],
+        stats: Any,
+    ) -> None:
+        if self._over:
+            return
+        if stats is given:  # there was no answer
+            self._ended()
+            return
+        info[pid] = stats
+        self.ask(watcher, info, pids)
 
+    def _ended(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._end()
 
-def _read(path: str) -> bytes:
-    """A file of /proc in one read; open() would stat it and seek in it, too."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(fd, 4096)
-    finally:
-        os.close(fd)
+    def _end(self) -> None:
+        if not self._over:
+            self._over = True
+            self._timer.cancel()
+            self._then()

@@ -36,7 +36,6 @@ _WITHOUT_EFFECT = {
     "statsd": "statistics are not published yet",
     "multicast_endpoint": "discovery is not offered",
     "endpoint_owner": "the endpoint belongs to the arbiter's user",
-    "fqdn_prefix": "nothing is published under a name yet",
     "httpd": "the web console is not there yet",
     "debug": "the output of plugins is always shown",
     "debug_gc": "use gc.set_debug from a debugger",

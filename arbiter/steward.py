@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -12,7 +10,7 @@ from functools import partial
 from chaussette.arbiter.arbiter import Arbiter
 from chaussette.arbiter.checks import faults_of, faults_of_command
 from chaussette.arbiter.command import speaks_notify
-from chaussette.arbiter.facts import Facts
+from chaussette.arbiter.facts import Infos, Observer
 from chaussette.arbiter.plan import Style, pick_batch
 from chaussette.arbiter.process import Process
 from chaussette.arbiter.reconfigure import Reconfigurer, apply_settings
@@ -45,7 +43,7 @@ class Steward:
     def __init__(self, arbiter: Arbiter) -> None:
         self._arbiter = arbiter
         self.output: Output | None = None
-        self._facts = Facts()
+        self._observer = Observer(arbiter)
         self._reconfigurer = Reconfigurer(arbiter)
 
     def names(self) -> list[str]:
@@ -150,7 +148,7 @@ class Steward:
             "multicast_endpoint": None,
             **{name: getattr(settings, name) for name in declared(ArbiterSettings)},
         }
-        return {**values, **self._arbiter.endpoints}
+        return {**values, **self._arbiter.endpoints, "fqdn": self._arbiter.fqdn}
 
     def set_options(self, name: str, wanted: Mapping[str, object], answer: Answer) -> None:
         """Changes options of a watcher."""
@@ -202,23 +200,22 @@ class Steward:
         """Facts about the processes of a watcher."""
         watcher = self._watcher(name)
         chosen = watcher.processes() if pid is None else [self._process(watcher, pid)]
-        found: dict[int, dict[str, object]] = {}
-        for process in chosen:
-            if (facts := self._facts.of(process.pid)) is not None:
-                found[process.pid] = facts
-                facts.update(self._own_facts(process))
-                if extended:
-                    facts["children"] = self._facts.children_of(process.pid)
+        found = self._observer.look(chosen, extended)
         if pid is not None and pid not in found:
             raise ControlError(f"process {pid} has just ended")
         return found
 
     def own_stats(self) -> dict[str, object]:
         """Facts about the arbiter's process."""
-        facts = self._facts.of(os.getpid())
-        if facts is None:
-            raise ControlError("/proc cannot be read")
-        return facts
+        return self._observer.arbiter()
+
+    def extend_stats(self, infos: Infos, then: Callable[[], None]) -> None:
+        """Has the hook extended_stats add to facts, in place."""
+        self._observer.extend(infos, then)
+
+    def pressure(self, name: str) -> Mapping[str, object]:
+        """How long a watcher's processes wait for memory, cpu and io."""
+        return self._arbiter.factory.groups.pressure(self._watcher(name).name)
 
     def signal(self, name: str, order: SignalOrder) -> None:
         """Sends a signal to processes, or their descendants."""
@@ -271,23 +268,6 @@ class Steward:
             there = ", ".join(str(one.pid) for one in watcher.processes()) or "none"
             raise BadMessage(f"process {pid} not found in {watcher.name!r} (pids: {there})")
         return process
-
-    def _own_facts(self, process: Process) -> dict[str, object]:
-        """What the arbiter knows of a process, and what a worker says in its slot."""
-        age = process.age(self._arbiter.loop.clock())
-        facts: dict[str, object] = {
-            "age": age,
-            "started": time.time() - age,
-            "wid": process.wid,
-        }
-        if process.slot is not None and (view := process.slot.read()).pid:
-            facts["worker"] = {
-                "state": view.state.name.lower(),
-                "in_flight": view.in_flight,
-                "requests": view.requests,
-                "errors": view.errors,
-            }
-        return facts
 
     def _check(self, settings: WatcherSettings) -> None:
         sockets = [one.name for one in self._arbiter.sockets.all()]

@@ -149,6 +149,19 @@ class Control(Protocol):
         """Facts about the processes of a watcher, by pid; `extended` adds their children."""
         ...
 
+    def extend_stats(
+        self, infos: dict[str, dict[int, dict[str, object]]], then: Callable[[], None]
+    ) -> None:
+        """Has the hook extended_stats change facts, by pid by watcher, in place.
+
+        `then` is called once, at the latest after two seconds.
+        """
+        ...
+
+    def pressure(self, name: str) -> Mapping[str, object]:
+        """Pressure (PSI) of a watcher's control group by resource; empty where nobody tells."""
+        ...
+
     def own_stats(self) -> dict[str, object]:
         """Facts about the arbiter's process."""
         ...

@@ -110,6 +110,17 @@ class FakeControl:
         pids = self.pids(name) if pid is None else [pid]
         return {one: {**FACTS, "pid": one, "children": [FACTS] * extended} for one in pids}
 
+    def extend_stats(
+        self, infos: dict[str, dict[int, dict[str, object]]], then: Callable[[], None]
+    ) -> None:
+        for info in infos.values():
+            for facts in info.values():
+                facts["more"] = True
+        then()
+
+    def pressure(self, name: str) -> Mapping[str, object]:
+        return {"cpu": {"some": {"avg10": 1.5}}} if name == "web" else {}
+
     def own_stats(self) -> dict[str, object]:
         return {**FACTS, "children": [FACTS]}
 
