@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaussette.arbiter.scaling.measure import Track, concurrency_of, follow
+from chaussette.arbiter.scaling.measure import concurrency_of
+from chaussette.busyness import Track, follow
 from chaussette.scoreboard import SlotView, WorkerState
 from chaussette.settings.watcher import WatcherSettings
 
