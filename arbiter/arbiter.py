@@ -59,6 +59,7 @@ class Arbiter:
         self.loop = loop or Loop()
         self.fqdn = node_name(config.arbiter.fqdn_prefix)
         self.exit_code = 0
+        self.running = False
         self.stopping = False
         self.endpoints: dict[str, str] = {}
         """Addresses by the name of their setting, once they are bound."""
@@ -84,10 +85,13 @@ class Arbiter:
 
     def run(self, with_signals: bool = True) -> int:
         """Runs the stack until it is stopped; returns the exit code."""
+        self.running = True
         self.loop.watch(self.inbox.fileno(), self._read_inbox)
         if with_signals:
             for number, callback in self._signal_handlers().items():
                 self.loop.on_signal(number, callback)
+        if any(watcher.settings.hooks for watcher in self.watchers.values()):
+            self.hook_host().check(self.watchers.values())
         self._start_watchers(self._in_order())
         try:
             self._run_loop()
@@ -172,7 +176,8 @@ class Arbiter:
             for process in watcher.processes():
                 # A worker that has not come so far would be ended by the signal.
                 if process.slot is not None and process.slot.read().pid:
-                    process.send(signal.SIGUSR1)
+                    send = partial(process.send, signal.SIGUSR1)
+                    watcher.fleet.signal(process, signal.SIGUSR1, send)
 
     # -- watchers -------------------------------------------------------------
 
@@ -180,6 +185,8 @@ class Arbiter:
         """Adds a watcher, which is not started yet."""
         watcher = Watcher(settings, self.loop, self)
         self.watchers[settings.name.lower()] = watcher
+        if self.running:
+            self.hooks_set(watcher)
         return watcher
 
     def start_watchers(self, watchers: Iterable[Watcher]) -> None:
@@ -249,6 +256,11 @@ class Arbiter:
     ) -> None:
         """Calls a hook of a watcher in the hook host; `then` gets its answer, later."""
         self.hook_host().call(watcher, hook, given, then)
+
+    def hooks_set(self, watcher: Watcher) -> None:
+        """A watcher has got other hooks: the host says which cannot be used."""
+        if watcher.settings.hooks:
+            self.hook_host().check([watcher])
 
     def hook_host(self) -> Hooks:
         """The hooks; they are made when the first one is to be called."""

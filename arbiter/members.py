@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from chaussette.arbiter.plan import Style
+from chaussette.arbiter.restart import restart
 from chaussette.errors import ConfigError, NotRunning
 from chaussette.settings.kinds import signal_number
 from chaussette.settings.sockets import SocketSettings
@@ -132,13 +133,7 @@ class Watcher:
 
     def restart(self) -> None:
         """Ends its processes and starts new ones."""
-        self._order(
-            lambda watcher, done: (
-                watcher.swap(done=done, style=Style.STOP_FIRST, by_signal=False)
-                if watcher.wish.running
-                else watcher.start(done)
-            )
-        )
+        self._order(restart)
 
     def set_numprocesses(self, count: int) -> int:
         """Sets how many processes there shall be; returns what it has become."""
@@ -159,7 +154,9 @@ class Watcher:
 
         def send(watcher: InnerWatcher) -> bool:
             process = watcher.process(pid)
-            return process is not None and process.send(which)
+            if process is not None:
+                watcher.fleet.signal(process, which, partial(process.send, which))
+            return process is not None
 
         return self._look(send, False)
 

@@ -9,11 +9,11 @@ from functools import partial
 
 from chaussette.arbiter.arbiter import Arbiter
 from chaussette.arbiter.checks import faults_of, faults_of_command
-from chaussette.arbiter.command import speaks_notify
 from chaussette.arbiter.facts import Infos, Observer
-from chaussette.arbiter.plan import Style, pick_batch
+from chaussette.arbiter.plan import pick_batch
 from chaussette.arbiter.process import Process
 from chaussette.arbiter.reconfigure import Reconfigurer, apply_settings
+from chaussette.arbiter.restart import restart
 from chaussette.arbiter.tree import Held, send_below
 from chaussette.arbiter.watcher import Watcher
 from chaussette.arbiter.wish import Outcome, Waiter
@@ -96,16 +96,7 @@ class Steward:
         without a gap; all others end before new ones are started, as in Circus.
         """
 
-        def one(watcher: Watcher, done: Waiter) -> None:
-            settings = watcher.settings
-            gapless = settings.use_sockets and speaks_notify(settings)
-            style = Style.SWAP if gapless else Style.STOP_FIRST
-            if watcher.wish.running:
-                watcher.swap(done=done, style=style, by_signal=False)
-            else:
-                watcher.start(done)
-
-        self._each(names, answer, one)
+        self._each(names, answer, restart)
 
     def reload(self, names: list[str], rolling: Rolling, answer: Answer) -> None:
         """Exchanges generations."""

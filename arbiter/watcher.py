@@ -16,7 +16,7 @@ from functools import partial
 from chaussette.arbiter.fleet import Fleet
 from chaussette.arbiter.lifecycle import Act, Event, State
 from chaussette.arbiter.loop import Loop, Timer
-from chaussette.arbiter.plan import FleetView, Style, plan
+from chaussette.arbiter.plan import SLICE, FleetView, Style, plan
 from chaussette.arbiter.process import Ending, Process
 from chaussette.arbiter.restarts import RestartPolicy
 from chaussette.arbiter.wish import HookedLife, Outcome, Owner, Waiter, Wish
@@ -203,7 +203,10 @@ class Watcher:
                 self.fleet.plan_retirement(process)
         generation, serving = self._serving
         self._serving = (generation, tuned(serving, settings))
+        hooks = self.settings.hooks
         self.settings = tuned(self.settings, settings)
+        if hooks != self.settings.hooks:
+            self._owner.hooks_set(self)
         self.replan()
 
     # -- what happens to its processes ---------------------------------------
@@ -315,7 +318,8 @@ class Watcher:
         self._planned = False
         now = self._loop.clock()
         todo = plan(self._fleet(now))
-        for pid in todo.stop:
+        # Whom it stops is planned anew by each step: the rest have their turn then.
+        for pid in todo.stop[:SLICE]:
             if (process := self.process(pid)) is not None:
                 self.fleet.feed(process, Event.STOP_ASKED)
         self._start_some(todo.start, now)

@@ -35,6 +35,10 @@ class Owner(Protocol):
         """Calls a hook that the watcher has; `then` gets its answer, later."""
         ...
 
+    def hooks_set(self, watcher: Watcher) -> None:
+        """A watcher has got other hooks."""
+        ...
+
     def watcher_failed(self, watcher: Watcher) -> None:
         """A watcher has been given up."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,6 @@ class Hooks:
     def __init__(self, arbiter: Arbiter) -> None:
         self._arbiter = arbiter
         self._caller = HookCaller(arbiter.loop)
-        self._check()
 
     def call(
         self,
@@ -98,13 +97,14 @@ class Hooks:
         what = f"{watcher.name}: hook {hook}"
         self._caller.call(function, message, watcher.settings.hooks_timeout, then, what)
 
-    def _check(self) -> None:
-        """Has all functions imported once, so that what is wrong is said at the start."""
+    def check(self, watchers: Iterable[Watcher]) -> None:
+        """Has functions imported in the host, so that what is wrong is said before they are due."""
         functions: dict[str, str] = {}
-        for watcher in self._arbiter.watchers.values():
+        for watcher in watchers:
             for hook, text in watcher.settings.hooks.items():
                 try:
                     functions[f"{watcher.name}: hooks.{hook} = {text}"] = read_hook(text)[0]
                 except ConfigError as error:
                     log.error("%s: hooks.%s = %s", watcher.name, hook, error)
-        self._caller.check(functions)
+        if functions:
+            self._caller.check(functions)

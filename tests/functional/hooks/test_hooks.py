@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import sys
 from pathlib import Path
 
-from arbiter_under_test import SLEEP, Arbiters, Ended, watcher
+from arbiter_under_test import SLEEP, Arbiters, Ended, listening, watcher
 
 MODULE = """
 import os, signal, sys, threading
@@ -139,3 +141,81 @@ def test_a_host_that_dies_is_started_anew(arbiters: Arbiters, folder: Path) -> N
     os.kill(pid, 9)
     end.wait()
     assert len(arbiter.settled("w")) == 1
+
+
+FOUR = ("before_start", "after_start", "before_stop", "after_stop")
+
+
+def test_a_restart_calls_the_hooks_of_stop_and_start(arbiters: Arbiters, folder: Path) -> None:
+    """As in Circus: before_stop, after_stop, before_start, after_start; a reload calls none."""
+    arbiter = arbiters.ready(watcher("w", SLEEP, **hooks(folder, **dict.fromkeys(FOUR, "say"))))
+    (before,) = arbiter.settled("w")
+    arbiter.wait("HOOK w after_start")
+    arbiter.must("reload", name="w", waiting=True)
+    for command, more in (("restart", {}), ("reload", {"graceful": False})):
+        seen = len(arbiter.log)
+        arbiter.must(command, name="w", waiting=True, **more)
+        arbiter.wait("HOOK w after_start")
+        assert re.findall(r"HOOK w (\w+)", arbiter.log[seen:]) == [
+            "before_stop", "after_stop", "before_start", "after_start",
+        ]  # fmt: skip
+    (after,) = arbiter.pids("w")
+    assert after != before
+
+
+def test_before_start_may_say_no_to_a_restart(arbiters: Arbiters, folder: Path) -> None:
+    allowed = {"hooks__before_start": "myhooks.once"}
+    hooks(folder)
+    (folder / "allowed").touch()
+    arbiter = arbiters.ready(watcher("w", SLEEP, **allowed))
+    arbiter.settled("w")
+    (folder / "allowed").unlink()
+    reply = arbiter.ask("restart", name="w", waiting=True)
+    assert not reply.ok
+    assert "before_start" in reply.reason
+    assert arbiter.status("w") == "stopped"
+
+
+def test_a_web_watcher_is_asked_before_anything_of_it_ends(
+    arbiters: Arbiters, folder: Path
+) -> None:
+    """It is exchanged without a gap, so a no leaves what serves as it is."""
+    given = hooks(folder, before_stop="say", before_start="once", after_stop="say")
+    (folder / "allowed").touch()
+    command = f"{sys.executable} -m chaussette --fd $(circus.sockets.web)"
+    web = watcher("web", command, use_sockets=True, copy_env=True, **given)
+    arbiter = arbiters.ready(listening("web"), web)
+    (pid,) = arbiter.settled("web")
+    (folder / "allowed").unlink()
+    assert not arbiter.ask("restart", name="web", waiting=True).ok
+    assert arbiter.pids("web") == [pid]
+    arbiter.must("restart", name="web", waiting=True)
+    arbiter.wait("HOOK web after_stop")
+    assert arbiter.pids("web") != [pid]
+    assert re.findall(r"HOOK web (\w+)", arbiter.log) == [
+        "before_stop", "before_stop", "after_stop",
+    ]  # fmt: skip
+
+
+def test_the_signal_that_reopens_logs_passes_the_hooks(arbiters: Arbiters, folder: Path) -> None:
+    given = hooks(folder, before_signal="say", after_signal="say")
+    command = f"{sys.executable} -m chaussette --fd $(circus.sockets.web)"
+    web = watcher("web", command, use_sockets=True, copy_env=True, **given)
+    arbiter = arbiters.ready(listening("web"), web)
+    arbiter.settled("web")
+    arbiter.send(signal.SIGUSR1)
+    arbiter.wait("HOOK web before_signal {'signum': 10}")
+    arbiter.wait("HOOK web after_signal {'signum': 10}")
+
+
+def test_what_cannot_be_imported_is_said_before_it_is_due(arbiters: Arbiters) -> None:
+    """At the start, and when it is set; the arbiter itself imports none of it."""
+    arbiter = arbiters.ready(
+        watcher("early", SLEEP, hooks__after_stop="nowhere.at_all"), watcher("w", SLEEP)
+    )
+    arbiter.wait(r"early: hooks.after_stop = nowhere.at_all cannot be used: ModuleNotFoundError")
+    arbiter.must("set", name="w", options={"hooks.after_reap": "json.no_such_name"})
+    arbiter.wait(r"w: hooks.after_reap = json.no_such_name cannot be used: AttributeError")
+    arbiter.must("add", name="new", cmd=SLEEP, options={"hooks.after_stop": "nowhere.either"})
+    arbiter.wait(r"new: hooks.after_stop = nowhere.either cannot be used: ModuleNotFoundError")
+    assert len(arbiter.settled("early")) == 1
