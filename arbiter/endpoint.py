@@ -46,9 +46,9 @@ class Endpoint:
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
         self._bind()
         self._fd = int(self._socket.getsockopt(zmq.FD))
-        loop.watch(self._fd, self._readable)
+        loop.watch(self._fd, self._readable, urgent=True)
         # A message may have come before the descriptor was watched.
-        loop.soon(self._readable)
+        loop.next(self._readable)
 
     def close(self) -> None:
         """Sends what is queued, for a short while, and closes."""
@@ -76,7 +76,7 @@ class Endpoint:
                 return
             if len(frames) >= 2:
                 # Also when this one fails, the next must be looked at.
-                self._loop.soon(self._readable)
+                self._loop.next(self._readable)
                 # A REQ socket puts an empty frame in between; it gets it back.
                 self._serve(frames[:-1][:MAX_ENVELOPE], frames[-1])
                 return
@@ -119,4 +119,4 @@ class Endpoint:
         with contextlib.suppress(zmq.ZMQError):
             self._socket.send_multipart([*envelope, frame], zmq.NOBLOCK)
         # Sending may have consumed the edge that announced the next request.
-        self._loop.soon(self._readable)
+        self._loop.next(self._readable)

@@ -1,8 +1,8 @@
 """The event loop: the one place where the arbiter waits.
 
-It owns the selector, the timers and the wake-up socket of signals. It knows no
-process and no policy: whoever wants to be called registers a callable. An idle
-loop sleeps until a descriptor is ready or the next deadline has come, so an
+It owns the descriptors that are waited for, the timers and the wake-up socket of
+signals. It knows no process and no policy: whoever wants to be called registers
+a callable. An idle loop sleeps until a descriptor is ready or the next deadline has come, so an
 arbiter with nothing to do makes no wake-ups.
 """
 
@@ -12,7 +12,7 @@ import contextlib
 import heapq
 import itertools
 import logging
-import selectors
+import select
 import signal
 import socket
 import time
@@ -23,6 +23,11 @@ from types import FrameType
 
 log = logging.getLogger("chaussette.arbiter")
 Callback = Callable[[], None]
+EVENTS = 16
+"""Descriptors that are looked at in one round; what is urgent is looked at in each. The kernel
+begins with the others the next time (epoll_wait(2))."""
+SLICE = 0.01
+"""Seconds of a round for what is to be done soon; the rest is done in the next one."""
 LONGEST_WAIT = 24 * 3600.0
 """Seconds; epoll_wait(2) counts milliseconds in an int, which is not quite 25 days."""
 
@@ -46,10 +51,14 @@ class Loop:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self._selector = selectors.DefaultSelector()
+        self._epoll = select.epoll()
+        self._urgent = select.epoll()
+        self._epoll.register(self._urgent, select.EPOLLIN)
+        self._callbacks: dict[int, Callback] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._soon: deque[Callback] = deque()
+        self._next: deque[Callback] = deque()
         self._running = False
         self._signals: dict[int, Callable[[int], None]] = {}
         self._before: dict[
@@ -58,18 +67,25 @@ class Loop:
         self._wake_in, self._wake_out = socket.socketpair()
         for end in (self._wake_in, self._wake_out):
             end.setblocking(False)
-        self.watch(self._wake_in.fileno(), self._drain_wakeups)
+        self.watch(self._wake_in.fileno(), self._drain_wakeups, urgent=True)
 
     # -- what to wait for ---------------------------------------------------
 
-    def watch(self, fd: int, callback: Callback) -> None:
-        """Calls back whenever `fd` is readable, until `forget(fd)`."""
-        self._selector.register(fd, selectors.EVENT_READ, callback)
+    def watch(self, fd: int, callback: Callback, *, urgent: bool = False) -> None:
+        """Calls back whenever `fd` is readable, until `forget(fd)`.
+
+        What is urgent (signals, clients) does not wait for a thousand others that
+        are ready. Raises FileExistsError where `fd` is watched already.
+        """
+        (self._urgent if urgent else self._epoll).register(fd, select.EPOLLIN)
+        self._callbacks[fd] = callback
 
     def forget(self, fd: int) -> None:
         """Ends `watch`; a descriptor that is not watched is no error."""
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(fd)
+        if self._callbacks.pop(fd, None) is not None:
+            for epoll in (self._epoll, self._urgent):
+                with contextlib.suppress(OSError):  # not there, or closed, which ends it, too
+                    epoll.unregister(fd)
 
     def at(self, when: float, callback: Callback) -> Timer:
         """Calls back once the clock has reached `when`."""
@@ -84,6 +100,10 @@ class Loop:
     def soon(self, callback: Callback) -> None:
         """Calls back after what is ready now has been looked at."""
         self._soon.append(callback)
+
+    def next(self, callback: Callback) -> None:
+        """The same, ahead of all that `soon` has collected: for what clients wait for."""
+        self._next.append(callback)
 
     def wake(self) -> None:
         """Ends the wait; the only method that other threads may call."""
@@ -103,14 +123,14 @@ class Loop:
         """Runs until `stop`."""
         self._running = True
         while self._running:
-            events = self._selector.select(self._wait_time())  # <- the arbiter's main loop
-            for key, _ in events:
+            others = self._epoll.poll(self._wait_time(), EVENTS)  # <- the arbiter's main loop
+            ready = [*self._urgent.poll(0), *others]
+            for fd, callback in [(fd, self._callbacks.get(fd)) for fd, _ in ready]:
                 # One callback may have ended what another event is about.
-                if self._selector.get_map().get(key.fd) is key:
-                    self._call(key.data)
+                if callback is not None and self._callbacks.get(fd) is callback:
+                    self._call(callback)
             self._run_timers()
-            for _ in range(len(self._soon)):
-                self._call(self._soon.popleft())
+            self._run_soon()
 
     def stop(self) -> None:
         """Makes `run` return once the current round is over."""
@@ -122,14 +142,15 @@ class Loop:
             signal.set_wakeup_fd(-1)
             for number, handler in self._before.items():
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        self._selector.close()
+        self._epoll.close()
+        self._urgent.close()
         self._wake_in.close()
         self._wake_out.close()
 
     # -- details ------------------------------------------------------------
 
     def _wait_time(self) -> float | None:
-        if self._soon:
+        if self._soon or self._next:
             return 0
         while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)
@@ -144,6 +165,15 @@ class Loop:
             if timer.callback is not None:
                 callback, timer.callback = timer.callback, None
                 self._call(callback)
+
+    def _run_soon(self) -> None:
+        for _ in range(len(self._next)):
+            self._call(self._next.popleft())
+        until = self.clock() + SLICE
+        for _ in range(len(self._soon)):
+            self._call(self._soon.popleft())
+            if self.clock() >= until:
+                return
 
     def _call(self, callback: Callback) -> None:
         try:

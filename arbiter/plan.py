@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from chaussette.arbiter.lifecycle import State
 
@@ -27,9 +28,11 @@ class Style(enum.Enum):
     """The old ones end before a new one is started."""
 
 
-@dataclass(frozen=True)
-class ProcessView:
-    """What the plan needs to know of one process. `started` orders by age."""
+class ProcessView(NamedTuple):
+    """What the plan needs to know of one process. `started` orders by age.
+
+    No dataclass: a watcher of a thousand processes makes a thousand for each look.
+    """
 
     pid: int
     generation: int

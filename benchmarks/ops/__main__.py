@@ -19,6 +19,7 @@ from benchmarks.ops import peers, proc
 from benchmarks.ops.losses import measure_reload
 from benchmarks.ops.memory import measure_pss
 from benchmarks.ops.processes import measure_idle, measure_respawn, measure_start
+from benchmarks.ops.scale import measure_commands, measure_restarts, measure_scale
 from benchmarks.ops.settings import QUICK, Options, say
 from chaussette.version import __version__
 
@@ -29,6 +30,9 @@ MEASURES: dict[str, Callable[[Options], list[Row]]] = {
     "idle": measure_idle,
     "reload": measure_reload,
     "pss": measure_pss,
+    "scale": measure_scale,
+    "commands": measure_commands,
+    "restarts": measure_restarts,
 }
 ALIASES = {"rss": "idle"}
 """The memory of a manager is read where its idle cost is."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -43,14 +46,14 @@ class Circusd(Daemon):
     ) -> None:
         head = ini("circus", runtime_dir=folder / "run", **(circus or {}))
         (folder / "circus.ini").write_text(head + "".join(sections))
-        self._endpoint = f"ipc://{folder}/run/control.sock"
+        self.endpoint = f"ipc://{folder}/run/control.sock"
         command = [sys.executable, "-m", "chaussette.cli.circusd", str(folder / "circus.ini")]
         super().__init__(command, folder, checkout_env(**(env or {})))
 
     def ctl(self, *words: str, timeout: float = CTL_TIMEOUT) -> subprocess.CompletedProcess[str]:
         """Runs circusctl; how it ended and what it said."""
         return subprocess.run(
-            [sys.executable, "-m", "chaussette.cli.circusctl", "--endpoint", self._endpoint,
+            [sys.executable, "-m", "chaussette.cli.circusctl", "--endpoint", self.endpoint,
              "--timeout", str(timeout), *words],
             env={**os.environ, **checkout_env()}, capture_output=True, text=True,
             timeout=timeout + 10, check=False,
@@ -96,8 +99,8 @@ class PeerCircus(Daemon):
         self, python: Path, folder: Path, *sections: str, env: Mapping[str, str] | None = None
     ) -> None:
         self._python = python
-        self._endpoint = f"ipc://{folder}/ctl"
-        head = ini("circus", endpoint=self._endpoint, pubsub_endpoint=f"ipc://{folder}/pub")
+        self.endpoint = f"ipc://{folder}/ctl"
+        head = ini("circus", endpoint=self.endpoint, pubsub_endpoint=f"ipc://{folder}/pub")
         (folder / "circus.ini").write_text(head + "".join(sections))
         command = [str(python), "-m", "circus.circusd", str(folder / "circus.ini")]
         super().__init__(command, folder, {**PYTHON_ENV, "PYTHONPATH": "", **(env or {})})
@@ -105,7 +108,7 @@ class PeerCircus(Daemon):
     def ctl(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Runs circusctl."""
         return subprocess.run(
-            [str(self._python), "-m", "circus.circusctl", "--endpoint", self._endpoint,
+            [str(self._python), "-m", "circus.circusctl", "--endpoint", self.endpoint,
              "--timeout", str(int(CTL_TIMEOUT)), *words],
             env={**os.environ, "PYTHONPATH": ""}, capture_output=True, text=True,
             timeout=CTL_TIMEOUT + 10, check=False,
@@ -202,6 +205,28 @@ def tickers(kind: str, folder: Path, ticker: Path, births: Births, count: int) -
         return supervisord(peers.python_of(peers.SUPERVISOR), folder, program)
     python = peers.python_of(peers.GUNICORN)
     return gunicorn(python, folder, births, workers=count, port=free_port(), report_fork=True)
+
+
+def many_tickers(
+    kind: str, folder: Path, ticker: Path, births: Births, names: Sequence[str], count: int
+) -> Circusd | PeerCircus:
+    """A circusd, ours or PyPI's, with several watchers of the same processes."""
+    sections = [ini(f"watcher:{name}", cmd=f"{ticker} {births.name}", numprocesses=count)
+                for name in names]  # fmt: skip
+    if kind == OURS:
+        return Circusd(folder, *sections)
+    return PeerCircus(peers.python_of(peers.CIRCUS), folder, *sections)
+
+
+def listens(daemon: Circusd | PeerCircus, within: float) -> bool:
+    """Waits until its control endpoint can be connected to; False when it does not come."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
+            probe.connect(daemon.endpoint.removeprefix("ipc://"))
+            return True
+        daemon.rest(0.005)
+    return False
 
 
 def chaussette_workers(folder: Path, births: Births, count: int) -> Daemon:

@@ -23,6 +23,9 @@ class Options:
     app_workers: int = 100
     idle_seconds: float = 30.0
     idle_processes: int = 100
+    scale: int = 1000
+    commands: int = 10_000
+    restarts: int = 2_000
     backends: tuple[str, ...] = ()
     peers: bool = True
 
@@ -30,8 +33,15 @@ class Options:
         """Who is measured."""
         return MANAGERS if self.peers else MANAGERS[:1]
 
+    def circuses(self) -> tuple[str, ...]:
+        """Who is measured where only a circusd has what is measured."""
+        return MANAGERS[:2] if self.peers else MANAGERS[:1]
 
-QUICK = Options(rounds=1, kills=4, peer_kills=1, app_workers=20, idle_seconds=5.0)
+
+QUICK = Options(
+    rounds=1, kills=4, peer_kills=1, app_workers=20, idle_seconds=5.0,
+    scale=100, commands=1000, restarts=200,
+)  # fmt: skip
 
 
 def say(text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 from hypothesis import given, settings
@@ -72,7 +71,7 @@ class Simulation:
         return True
 
     def _become(self, pid: int, state: State) -> None:
-        self.processes[pid] = dataclasses.replace(self.processes[pid], state=state)
+        self.processes[pid] = self.processes[pid]._replace(state=state)
 
     def count(self, *states: State) -> int:
         return sum(one.state in states for one in self.processes.values())
