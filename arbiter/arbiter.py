@@ -12,7 +12,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chaussette import notify
 from chaussette.arbiter.factory import ProcessFactory
@@ -59,6 +59,8 @@ class Arbiter:
         self.loop = loop or Loop()
         self.fqdn = node_name(config.arbiter.fqdn_prefix)
         self.exit_code = 0
+        self.host: Any = None
+        """The library's arbiter, for hooks that are callables of the program."""
         self.running = False
         self.stopping = False
         self.endpoints: dict[str, str] = {}

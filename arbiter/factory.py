@@ -28,6 +28,7 @@ from chaussette.arbiter.users import look_up
 from chaussette.errors import ConfigError, SocketError, SpawnError
 from chaussette.scoreboard import Scoreboard
 from chaussette.settings import variables
+from chaussette.settings.given import Given
 from chaussette.settings.watcher import WatcherSettings
 
 SLOTS = 4096
@@ -224,7 +225,7 @@ class ProcessFactory:
         values: Mapping[str, str],
     ) -> Sink:
         expanded = {
-            name: variables.expand(value, values) if isinstance(value, str) else value
+            name: value if isinstance(value, Given) else variables.expand(value, values)
             for name, value in options.items()
         }
         group = look_up(settings.uid, settings.gid).gid if options else None

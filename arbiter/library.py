@@ -372,6 +372,7 @@ class Arbiter:
     def _announced(self, arbiter: inner.Arbiter) -> None:
         """Called before anything is started, in the arbiter's thread."""
         self._thread = threading.get_ident()
+        arbiter.host = self
         arbiter.listeners.append(lambda *_: self._look_whether_up(arbiter))
         for one in self._sockets:
             one.bound(arbiter.sockets.get(one.name))

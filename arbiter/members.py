@@ -9,9 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from chaussette.arbiter.restart import restart
+from chaussette.arbiter.sinks.memory import QueueStream
 from chaussette.errors import ConfigError, NotRunning
+from chaussette.settings.given import Given
 from chaussette.settings.kinds import signal_number
 from chaussette.settings.sockets import SocketSettings
+from chaussette.settings.streams import class_name
 from chaussette.settings.values import socket_from, watcher_from
 from chaussette.settings.watcher import WatcherSettings
 
@@ -59,7 +62,7 @@ class Watcher:
     """
 
     def __init__(self, name: str | None = None, cmd: Any = None, **options: Any) -> None:
-        self.given: Mapping[str, Any] = {"name": name, "cmd": cmd, **options}
+        self.given: Mapping[str, Any] = _with_queues({"name": name, "cmd": cmd, **options})
         self.settings: WatcherSettings = watcher_from(self.given, {})
         self._owner: Owner | None = None
 
@@ -79,6 +82,16 @@ class Watcher:
     def cmd(self) -> str:
         """Its command."""
         return self.settings.cmd
+
+    @property
+    def stdout_stream(self) -> Any:
+        """The program's own stream for standard output, or the options of the one there is."""
+        return _stream(self.settings.stdout_stream)
+
+    @property
+    def stderr_stream(self) -> Any:
+        """The same for standard error."""
+        return _stream(self.settings.stderr_stream)
 
     # -- what it is -------------------------------------------------------------
 
@@ -205,6 +218,20 @@ class CircusSocket:
             return self._bound.location()
         settings = self.settings
         return f"unix:{settings.path}" if settings.path else f"{settings.host}:{settings.port}"
+
+
+def _with_queues(options: dict[str, Any]) -> dict[str, Any]:
+    """Options in which `{"class": "QueueStream"}` is a queue that the program can read."""
+    for channel in ("stdout_stream", "stderr_stream"):
+        given = options.get(channel)
+        if isinstance(given, dict) and class_name(given) == "QueueStream" and "stream" not in given:
+            options[channel] = {"stream": QueueStream()}
+    return options
+
+
+def _stream(options: Mapping[str, Any]) -> Any:
+    given = options.get("stream")
+    return given.value if isinstance(given, Given) else dict(options)
 
 
 def _infos(watcher: InnerWatcher) -> list[ProcessInfo]:

@@ -13,13 +13,19 @@ from chaussette.version import __version__
 if TYPE_CHECKING:
     from chaussette.arbiter.library import Arbiter, get_arbiter, get_trainer
     from chaussette.arbiter.members import CircusSocket, Watcher
+    from chaussette.arbiter.plugins import CircusPlugin
+    from chaussette.arbiter.sinks.memory import QueueStream
     from chaussette.control.circus import AsyncCircusClient, CircusClient
+    from chaussette.control.consumer import CircusConsumer
 
 _HOMES = {
     "Arbiter": "chaussette.arbiter.library",
     "AsyncCircusClient": "chaussette.control.circus",
     "CircusClient": "chaussette.control.circus",
+    "CircusConsumer": "chaussette.control.consumer",
+    "CircusPlugin": "chaussette.arbiter.plugins",
     "CircusSocket": "chaussette.arbiter.members",
+    "QueueStream": "chaussette.arbiter.sinks.memory",
     "Watcher": "chaussette.arbiter.members",
     "get_arbiter": "chaussette.arbiter.library",
     "get_trainer": "chaussette.arbiter.library",
@@ -44,7 +50,10 @@ __all__ = [
     "Arbiter",
     "AsyncCircusClient",
     "CircusClient",
+    "CircusConsumer",
+    "CircusPlugin",
     "CircusSocket",
+    "QueueStream",
     "Watcher",
     "__version__",
     "get_arbiter",

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from chaussette.arbiter.hooks.caller import HookCaller, Result
 from chaussette.arbiter.watcher import Watcher
 from chaussette.errors import ConfigError
+from chaussette.settings.given import Given
 from chaussette.settings.hooks import read_hook
 
 if TYPE_CHECKING:
     from chaussette.arbiter.arbiter import Arbiter
+    from chaussette.arbiter.hooks.program import ProgramCalls
 
 log = logging.getLogger("chaussette.arbiter")
 ALWAYS_IGNORED = ("before_stop", "after_stop", "before_signal", "after_signal", "extended_stats")
@@ -28,6 +30,7 @@ class Hooks:
     def __init__(self, arbiter: Arbiter) -> None:
         self._arbiter = arbiter
         self._caller = HookCaller(arbiter.loop)
+        self._calls: ProgramCalls | None = None
 
     def call(
         self,
@@ -73,6 +76,15 @@ class Hooks:
     def close(self) -> None:
         """Ends the hook host."""
         self._caller.close()
+        if self._calls is not None:
+            self._calls.close()
+
+    def _own_calls(self) -> ProgramCalls:
+        if self._calls is None:
+            from chaussette.arbiter.hooks.program import ProgramCalls  # for who embeds us
+
+            self._calls = ProgramCalls(self._arbiter.loop, self._arbiter.host)
+        return self._calls
 
     def _ask(
         self,
@@ -95,6 +107,9 @@ class Hooks:
             "given": given,
         }
         what = f"{watcher.name}: hook {hook}"
+        if isinstance(function, Given):
+            self._own_calls().call(function.value, watcher, hook, given, then)
+            return
         self._caller.call(function, message, watcher.settings.hooks_timeout, then, what)
 
     def check(self, watchers: Iterable[Watcher]) -> None:
@@ -102,6 +117,8 @@ class Hooks:
         functions: dict[str, str] = {}
         for watcher in watchers:
             for hook, text in watcher.settings.hooks.items():
+                if isinstance(text, Given):
+                    continue
                 try:
                     functions[f"{watcher.name}: hooks.{hook} = {text}"] = read_hook(text)[0]
                 except ConfigError as error:

@@ -141,7 +141,7 @@ def make_call(message: Mapping[str, Any]) -> dict[str, Any]:
     watcher = WatcherProxy(message["watcher"], arbiter)
     given = dict(message["given"])
     try:
-        value = load(message["function"])(watcher, arbiter, message["hook"], **given)
+        value = called(load(message["function"]), watcher, arbiter, message["hook"], given)
     except Exception as error:  # noqa: BLE001 - the wall of application code
         traceback.print_exc()
         return {"error": f"{type(error).__name__}: {error}"}
@@ -149,6 +149,15 @@ def make_call(message: Mapping[str, Any]) -> dict[str, Any]:
     if "stats" in given:
         answer["stats"] = given["stats"]
     return answer
+
+
+def called(
+    function: Any, watcher: Any, arbiter: Any, hook: str, given: Mapping[str, Any]
+) -> object:
+    """Calls it as Circus does: all by name, but for extended_stats."""
+    if hook == "extended_stats":
+        return function(watcher, arbiter, hook, **given)
+    return function(watcher=watcher, arbiter=arbiter, hook_name=hook, **given)
 
 
 def load(function: str) -> Any:

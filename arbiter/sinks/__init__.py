@@ -12,6 +12,7 @@ from chaussette.arbiter.sinks.base import Origin, Sink
 from chaussette.arbiter.sinks.file import FileStream, WatchedFileStream
 from chaussette.arbiter.sinks.terminal import FancyStdoutStream, StdoutStream
 from chaussette.errors import ConfigError
+from chaussette.settings.given import Given
 from chaussette.settings.streams import CLASSES, class_name, typed_options
 
 __all__ = ["Origin", "Sink", "check_sink", "make_sink"]
@@ -38,6 +39,8 @@ def make_sink(
 
 def check_sink(options: Mapping[str, Any], channel: str) -> None:
     """Checks options as `make_sink` does, and opens nothing. Raises ConfigError."""
+    if isinstance(options.get("stream"), Given):
+        return
     try:
         path = typed_options(options).filename if class_name(options) in _FILES else None
     except ConfigError as error:
@@ -57,10 +60,10 @@ def check_sink(options: Mapping[str, Any], channel: str) -> None:
 
 
 def _make(options: Mapping[str, Any], channel: str, group: int | None, nth: int) -> Sink:
-    if callable(options.get("stream")):
-        from chaussette.arbiter.sinks.memory import CalledSink  # for programs that embed us
+    if isinstance(given := options.get("stream"), Given):
+        from chaussette.arbiter.sinks.memory import CalledSink, as_callable  # for who embeds us
 
-        return CalledSink(options["stream"])
+        return CalledSink(as_callable(given.value))
     kind = class_name(options)
     if kind not in CLASSES:
         from chaussette.arbiter.sinks.custom import HostedSink  # subprocess, json: rarely wanted

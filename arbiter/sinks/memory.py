@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import queue
 from collections.abc import Callable, Hashable
@@ -27,6 +28,21 @@ class QueueStream(queue.Queue[dict[str, Any]]):
             self.put_nowait(item)
         except queue.Full:
             self.dropped += len(item["data"])
+
+
+def as_callable(stream: Any) -> Callable[[dict[str, Any]], object]:
+    """The stream itself, or a call that writes the data to it: text, where it takes text."""
+    if callable(stream):
+        return stream  # type: ignore[no-any-return]
+    is_text = isinstance(stream, io.TextIOBase) or hasattr(stream, "encoding")
+
+    def write(item: dict[str, Any]) -> None:
+        data: bytes = item["data"]
+        stream.write(data.decode("utf-8", "replace") if is_text else data)
+        if callable(flush := getattr(stream, "flush", None)):
+            flush()
+
+    return write
 
 
 class CalledSink:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from chaussette.errors import ConfigError
+from chaussette.settings.given import Given
 from chaussette.settings.kinds import BOOL
 
 
 def read_hook(text: str) -> tuple[str, bool]:
-    """The function's dotted name, and whether its failure is ignored. Raises ConfigError."""
+    """The function's dotted name, and whether its failure is ignored. Raises ConfigError.
+
+    Of a callable that a program has given, the name is that object (see given.py).
+    """
+    if isinstance(text, Given):
+        return text, text.ignored
     name, comma, flag = (part.strip() for part in text.partition(","))
     dotted = name.replace(":", ".")
     if "." not in dotted.strip(".") or not all(part.isidentifier() for part in dotted.split(".")):

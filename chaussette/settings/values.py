@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from chaussette.errors import ConfigError, did_you_mean, nearest
 from chaussette.settings.declare import key_names, parse_value, unknown_key
+from chaussette.settings.given import Given, is_stream
+from chaussette.settings.hooks import read_hook
 from chaussette.settings.kinds import LIMIT, show
 from chaussette.settings.load import HOOKS
 from chaussette.settings.sockets import SocketSettings
@@ -123,10 +125,25 @@ def _grouped(key: str, value: Any, groups: dict[str, dict[str, Any]]) -> None:
 
 def _stream(key: str, name: str, value: Any) -> dict[str, Any]:
     if name:
-        return {name: value if isinstance(value, str) else show(value)}
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{key} = {value!r}: expected a dictionary such as {{'filename': …}}")
-    return {str(one): text if isinstance(text, str) else show(text) for one, text in value.items()}
+        return {name: _stream_option(key.partition(".")[0], name, value)}
+    if isinstance(value, Mapping):
+        return {str(one): _stream_option(key, str(one), text) for one, text in value.items()}
+    if is_stream(value):
+        return {"stream": Given(value)}
+    raise ConfigError(
+        f"{key} = {value!r}: expected a dictionary such as {{'filename': …}}, or an object that "
+        "can be called or written to"
+    )
+
+
+def _stream_option(key: str, name: str, value: Any) -> str:
+    if name != "stream" or isinstance(value, Given):
+        return value if isinstance(value, str) else show(value)
+    if not is_stream(value):
+        raise ConfigError(
+            f"{key}.stream = {value!r}: expected an object that can be called or written to"
+        )
+    return Given(value)
 
 
 def _add_hooks(group: dict[str, Any], hooks: Any) -> None:
@@ -135,11 +152,20 @@ def _add_hooks(group: dict[str, Any], hooks: Any) -> None:
     for name, target in hooks.items():
         if name not in HOOKS:
             raise ConfigError(f"unknown hook {name!r}{did_you_mean(name, HOOKS)}")
-        if not isinstance(target, str):
-            raise ConfigError(
-                f"hooks.{name}: expected a dotted name: hooks run in their own process"
-            )
-        group[name] = target
+        group[name] = _hook(name, target)
+
+
+def _hook(name: str, target: Any) -> str:
+    """A dotted name, a callable, or Circus's pair of one of these and whether failure counts."""
+    ignored = False
+    if isinstance(target, tuple | list) and len(target) == 2:
+        target, ignored = target[0], bool(target[1])
+    if isinstance(target, str):
+        read_hook(text := f"{target},true" if ignored else target)
+        return text
+    if not callable(target):
+        raise ConfigError(f"hooks.{name} = {target!r}: expected a dotted name or a callable")
+    return Given(target, ignored=ignored)
 
 
 def _add_limit(group: dict[str, Any], name: str, value: Any) -> None:
