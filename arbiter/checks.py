@@ -29,7 +29,8 @@ def check_system(config: StackConfig) -> None:
     errors: list[str] = []
     for watcher in config.watchers:
         errors += [f"[watcher:{watcher.name}] {error}" for error in faults_of(watcher)]
-    for endpoint in (config.arbiter.endpoint, config.arbiter.pubsub_endpoint):
+    arbiter = config.arbiter
+    for endpoint in (arbiter.endpoint, arbiter.pubsub_endpoint, arbiter.stats_endpoint):
         if endpoint is not None and is_public_tcp(endpoint):
             errors.append(
                 f"[circus] endpoint {endpoint} is open to other machines, and whoever reaches it "

@@ -30,16 +30,17 @@ from chaussette.arbiter.watcher import Watcher as Inner
 from chaussette.arbiter.wish import Outcome
 from chaussette.errors import ConfigError, NotRunning, SpawnError, did_you_mean
 from chaussette.settings import plugins as plugin_settings
+from chaussette.settings import stats as stats_settings
 from chaussette.settings.arbiter import ArbiterSettings
 from chaussette.settings.declare import key_names
 from chaussette.settings.load import StackConfig
 from chaussette.settings.values import typed, watcher_from
+from chaussette.settings.watcher import WatcherSettings
 
 log = logging.getLogger("chaussette.arbiter")
 T = TypeVar("T")
 _CIRCUS_ONLY = (
-    "context loop stream_backend statsd_close_outputs httpd_close_outputs ssh_server proc_name "
-    "prereload_fn endpoint_owner_mode"
+    "context loop stream_backend ssh_server proc_name prereload_fn endpoint_owner_mode"
 ).split()
 """Circus's arguments that cannot mean anything here."""
 
@@ -74,7 +75,9 @@ class Arbiter:
         self._signals = signals
         self._env = dict(env or {})
         self._wants_logging = bool({"loglevel", "logoutput", "loggerconfig"} & settings.keys())
-        self._settings = _arbiter_settings(settings, endpoint, pubsub_endpoint)
+        self._settings = stats_settings.completed(
+            _arbiter_settings(settings, endpoint, pubsub_endpoint)
+        )
         self.pidfile = self._settings.pidfile
         self._sockets = [
             one if isinstance(one, CircusSocket) else CircusSocket(**one) for one in sockets
@@ -350,7 +353,10 @@ class Arbiter:
     def _has_endpoint(self) -> bool:
         settings = self._settings
         given = (settings.endpoint, settings.pubsub_endpoint, settings.runtime_dir)
-        return any(given) or bool(self._plugins)
+        return any(given) or bool(self._plugins) or self._settings.statsd
+
+    def _stats(self) -> tuple[WatcherSettings, ...]:
+        return (stats_settings.watcher(self._settings),) if self._settings.statsd else ()
 
     @contextlib.contextmanager
     def _runtime_dir(self) -> Iterator[StackConfig]:
@@ -358,7 +364,7 @@ class Arbiter:
         config = StackConfig(
             self._settings,
             tuple(one.settings for one in self._sockets),
-            (*(one.settings for one in self._watchers), *self._plugins),
+            (*(one.settings for one in self._watchers), *self._plugins, *self._stats()),
         )
         if not self._has_endpoint() or self._settings.runtime_dir:
             yield config

@@ -28,7 +28,10 @@ from chaussette.settings.watcher import WatcherSettings, tuned
 
 log = logging.getLogger("chaussette.arbiter")
 Done = Callable[[Outcome, Mapping[str, object]], None]
-_AT_ONCE = ("check_delay", "warmup_delay", "stop_timeout", "loglevel", "include", "include_dir")
+_AT_ONCE = frozenset(
+    "check_delay warmup_delay stop_timeout loglevel include include_dir "
+    "statsd statsd_close_outputs".split()
+)
 _IN_PLACE = frozenset({"backlog", "blocking", "replace", "mode", "umask", "owner"})
 _PLACE = ("host", "port", "path", "family", "type", "proto")
 

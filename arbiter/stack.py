@@ -32,12 +32,10 @@ log = logging.getLogger("chaussette.arbiter")
 FLUSH_TIMEOUT = 5.0
 FDS_PER_PROCESS = 4
 _WITHOUT_EFFECT = {
-    "stats_endpoint": "statistics are not published yet",
-    "statsd": "statistics are not published yet",
     "multicast_endpoint": "discovery is not offered",
     "endpoint_owner": "the endpoint belongs to the arbiter's user",
     "httpd": "the web console is not there yet",
-    "debug": "the output of plugins is always shown",
+    "httpd_close_outputs": "the web console is not there yet",
     "debug_gc": "use gc.set_debug from a debugger",
 }
 
@@ -153,13 +151,19 @@ def _open_endpoint(arbiter: Arbiter, stack: contextlib.ExitStack) -> None:
     publisher = Publisher(
         settings.pubsub_endpoint or runtime.endpoint("events.sock"), endpoint.context
     )
-    arbiter.endpoints = {"endpoint": address, "pubsub_endpoint": publisher.address}
+    statspoint = settings.stats_endpoint or runtime.endpoint("stats.sock")
+    arbiter.endpoints = {
+        "endpoint": address,
+        "pubsub_endpoint": publisher.address,
+        "stats_endpoint": statspoint,
+    }
     arbiter.listeners.append(publisher.publish)
     arbiter.factory.variables.update(
         endpoint=address,
         pubsub_endpoint=publisher.address,
+        stats_endpoint=statspoint,
         check_delay=f"{settings.check_delay:g}",
-        loglevel=settings.loglevel,
+        loglevel="debug" if settings.debug else settings.loglevel,
     )
     arbiter.closers += [followers.close, publisher.close, endpoint.close]
     log.info("control endpoint at %s, events at %s", address, publisher.address)

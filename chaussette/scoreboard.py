@@ -135,6 +135,37 @@ class Scoreboard:
         return f"{self.fd}:{index}:{self.slots}"
 
 
+class ScoreboardView:
+    """Somebody else's scoreboard, to be read only. Raises OSError when it may not be.
+
+    `path` leads to it: for the descriptor of another process, /proc/PID/fd/N.
+    """
+
+    def __init__(self, path: str, slots: int) -> None:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._map = mmap.mmap(fd, slots * SLOT_SIZE, prot=mmap.PROT_READ)
+        except ValueError as error:  # it is something else, or smaller
+            raise OSError(0, str(error)) from None
+        finally:
+            os.close(fd)
+        self._words = memoryview(self._map).cast("Q")
+
+    def workers(self) -> dict[int, SlotView]:
+        """What each worker says, by its pid."""
+        pids = self._words[_Word.PID :: _WORDS].tolist()
+        return {
+            pid: Slot(self._words[index * _WORDS : (index + 1) * _WORDS]).read()
+            for index, pid in enumerate(pids)
+            if pid
+        }
+
+    def close(self) -> None:
+        """Lets go of the memory."""
+        self._words.release()
+        self._map.close()
+
+
 def private_slot() -> Slot:
     """A slot in memory of its own, for a worker that nobody watches."""
     return Slot(memoryview(bytearray(SLOT_SIZE)).cast("Q"))

@@ -17,8 +17,8 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from chaussette import logformat
 from chaussette.arbiter.plugins import CircusPlugin
+from chaussette.cli.clientlog import set_up_logging
 from chaussette.control.client import ENVIRONMENT
 from chaussette.control.places import default_endpoint, default_runtime_dir
 from chaussette.errors import ChaussetteError, ConfigError, did_you_mean
@@ -124,7 +124,7 @@ def load_class(name: str) -> type[Any]:
 
 
 def _run(namespace: argparse.Namespace, name: str) -> int:
-    _set_up_logging(namespace.log_level or "info", namespace.log_output or "-")
+    set_up_logging(namespace.log_level or "info", namespace.log_output or "-")
     config = read_config(namespace, os.environ)
     os.environ.pop(CONFIG, None)  # what the plugin starts shall not know it
     owner = load_class(name)
@@ -170,17 +170,6 @@ def _from_json(text: str, place: str) -> dict[str, str]:
     if not isinstance(config, dict):
         raise ConfigError(f"{place}: not a JSON object")
     return {str(key): str(value) for key, value in config.items()}
-
-
-def _set_up_logging(level: str, output: str) -> None:
-    if level.lower() not in LOG_LEVELS:
-        raise ConfigError(f"--log-level {level}: expected one of {', '.join(LOG_LEVELS)}")
-    try:
-        handler = logging.StreamHandler() if output == "-" else logging.FileHandler(output)
-    except OSError as error:
-        raise ConfigError(f"--log-output {output!r}: {error.strerror}") from None
-    handler.setFormatter(logformat.formatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 if __name__ == "__main__":

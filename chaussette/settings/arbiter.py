@@ -36,7 +36,11 @@ class ArbiterSettings:
         on_change=Change.RESTART,
     )
     stats_endpoint: str | None = setting(
-        None, TEXT, "ZeroMQ address on which statistics are published.", on_change=Change.RESTART
+        None,
+        TEXT,
+        "ZeroMQ address on which statistics are published; none: stats.sock in the runtime "
+        "directory. Setting it turns statsd on.",
+        on_change=Change.RESTART,
     )
     endpoint_owner: str | None = setting(
         None, USER, "User who owns the ipc endpoints' files.", on_change=Change.RESTART
@@ -55,7 +59,10 @@ class ArbiterSettings:
         flags=("--runtime-dir",),
         on_change=Change.RESTART,
     )
-    statsd: bool = setting(False, BOOL, "Run the process that publishes statistics.")
+    statsd: bool = setting(False, BOOL, "Run circusd-stats, which publishes statistics.")
+    statsd_close_outputs: bool = setting(
+        False, BOOL, "Send the output of circusd-stats to /dev/null."
+    )
     check_delay: float = setting(
         5.0,
         seconds(-1.0),
@@ -96,7 +103,10 @@ class ArbiterSettings:
         on_change=Change.RESTART,
     )
     fqdn_prefix: str | None = setting(
-        None, TEXT, "Prefix of this node's name.", on_change=Change.NOTHING
+        None,
+        TEXT,
+        "Prefix of this node's name: PREFIX@HOST, told by dstats and globaloptions.",
+        on_change=Change.RESTART,
     )
     warmup_delay: float = setting(
         0.0, seconds(), "Seconds between the starts of two watchers.", on_change=Change.NOTHING
@@ -107,11 +117,19 @@ class ArbiterSettings:
     include_dir: tuple[str, ...] = setting(
         (), list_of(PATH, " "), "Directories whose *.ini files are read as further files."
     )
-    debug: bool = setting(False, BOOL, "Send the output of plugins and statistics to the terminal.")
+    debug: bool = setting(
+        False,
+        BOOL,
+        "Have plugins and circusd-stats log from level debug on.",
+        on_change=Change.RESTART,
+    )
     debug_gc: bool = setting(False, BOOL, "Report what the garbage collector cannot free.")
     httpd: bool = setting(False, BOOL, "Run the web console.")
     httpd_host: str = setting("localhost", TEXT, "Host of the web console.")
     httpd_port: int = setting(8080, integer(0, 65535), "Port of the web console.")
+    httpd_close_outputs: bool = setting(
+        False, BOOL, "Send the output of the web console to /dev/null."
+    )
     stop_timeout: float | None = setting(
         None,
         seconds(),

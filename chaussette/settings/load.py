@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from chaussette.errors import ConfigError, did_you_mean, nearest
-from chaussette.settings import plugins, variables
+from chaussette.settings import plugins, stats, variables
 from chaussette.settings.arbiter import ArbiterSettings
 from chaussette.settings.declare import key_names, parse_value
 from chaussette.settings.hooks import read_hook
@@ -77,6 +77,7 @@ class _Loader:
         watchers = tuple(self._watcher(section) for section in self._named("watcher"))
         sections = {_label(one): one.texts() for one in self._named("plugin")}
         watchers += tuple(self._plugin(section) for section in self._named("plugin"))
+        watchers += self._stats(arbiter, watchers)
         self._unknown_sections()
         self._check_references(sockets)
         if self._errors:
@@ -108,7 +109,22 @@ class _Loader:
 
     def _arbiter(self) -> ArbiterSettings:
         section = self._ini.sections.get("circus", Section("circus", ""))
-        return ArbiterSettings(**self._typed(ArbiterSettings, section, self._refuse, {}))
+        settings = ArbiterSettings(**self._typed(ArbiterSettings, section, self._refuse, {}))
+        if stats.implied(settings):
+            self._warnings.append(f"{section.place}: [circus] {stats.IMPLIED}")
+        return stats.completed(settings)
+
+    def _stats(
+        self, arbiter: ArbiterSettings, others: tuple[WatcherSettings, ...]
+    ) -> tuple[WatcherSettings, ...]:
+        """The watcher of circusd-stats, where it is wanted."""
+        if not arbiter.statsd:
+            return ()
+        if any(one.name.lower() == stats.NAME for one in others):
+            self._errors.append(
+                f"[watcher:{stats.NAME}]: the name is taken by the process that statsd = True runs"
+            )
+        return (stats.watcher(arbiter, self._env_for(stats.NAME)),)
 
     def _socket(self, section: Section) -> SocketSettings:
         values = self._typed(SocketSettings, section, self._refuse, {})
