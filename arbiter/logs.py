@@ -6,15 +6,17 @@ import contextlib
 import json
 import logging
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from chaussette import logformat
 from chaussette.arbiter.sinks.base import Origin, Sink
 from chaussette.arbiter.sinks.terminal import StdoutStream
 from chaussette.arbiter.streams import StreamTable
-from chaussette.errors import ConfigError
+from chaussette.errors import ConfigError, did_you_mean
 from chaussette.settings.arbiter import ArbiterSettings
 
 
@@ -58,7 +60,7 @@ def set_up_logging(settings: ArbiterSettings, streams: StreamTable) -> None:
 
 
 def _handler(output: str, streams: StreamTable) -> logging.Handler:
-    if output.startswith("syslog://"):
+    if output == "syslog" or output.startswith("syslog:"):
         return _syslog(output)
     if output == "-":
         return QueuedHandler(streams, StdoutStream(sys.stderr.fileno()))
@@ -70,33 +72,66 @@ def _handler(output: str, streams: StreamTable) -> logging.Handler:
         raise ConfigError(f"logoutput = {output!r}: {error}") from None
 
 
+class _TellOnce:
+    """Says on standard error that the log goes nowhere, once; the next record may get through."""
+
+    def __init__(self, output: str) -> None:
+        self._output = output
+        self._told = False
+
+    def __call__(self, _: logging.LogRecord) -> None:
+        if not self._told:
+            self._told = True
+            sys.stderr.write(f"circusd: lines are lost: {self._output}: {sys.exc_info()[1]}\n")
+
+
 def _syslog(output: str) -> logging.Handler:
-    """`syslog://HOST[:PORT][?FACILITY]` or `syslog:///PATH[?FACILITY]`."""
+    """`syslog`, `syslog://HOST[:PORT][?FACILITY]` or `syslog:///PATH[?FACILITY]`. See RFC 3164."""
     from logging.handlers import SysLogHandler  # rarely wanted, and not small
     from urllib.parse import urlsplit
 
-    parts = urlsplit(output)
+    parts = urlsplit(output if ":" in output else "syslog:///dev/log")
     facility = SysLogHandler.facility_names.get(parts.query or "daemon")
     if facility is None:
-        raise ConfigError(f"logoutput = {output!r}: no syslog facility {parts.query!r}")
+        raise ConfigError(
+            f"logoutput = {output!r}: no syslog facility {parts.query!r}"
+            + did_you_mean(parts.query, SysLogHandler.facility_names)
+        )
     address: str | tuple[str, int] = parts.path or "/dev/log"
     if parts.hostname:
         address = (parts.hostname, parts.port or 514)
     try:
+        if isinstance(address, str) and not stat.S_ISSOCK(os.stat(address).st_mode):
+            raise OSError(0, f"{address} is no socket")
         handler = SysLogHandler(address, facility)
     except OSError as error:
-        raise ConfigError(f"logoutput = {output!r}: {error}") from None
+        raise ConfigError(f"logoutput = {output!r}: {error.strerror or error}") from None
+    handler.handleError = _TellOnce(output)  # type: ignore[assignment]
     handler.setFormatter(logging.Formatter("circusd[%(process)d]: [%(levelname)s] %(message)s"))
     return handler
+
+
+def _yaml(text: str) -> Any:
+    from importlib import import_module
+
+    yaml: Any = import_module("yaml")  # no dependency of ours
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(error) from None
 
 
 def _from_file(path: str) -> None:
     import logging.config  # rarely wanted, and not small
 
     try:
-        if path.endswith(".json"):
-            logging.config.dictConfig(json.loads(Path(path).read_text("utf-8")))
+        if path.endswith((".json", ".yaml", ".yml")):
+            text = Path(path).read_text("utf-8")
+            logging.config.dictConfig(json.loads(text) if path.endswith(".json") else _yaml(text))
         else:
             logging.config.fileConfig(path, disable_existing_loggers=False)
+    except ModuleNotFoundError as error:
+        hint = "; pip install PyYAML, or write it as .json" if error.name == "yaml" else ""
+        raise ConfigError(f"loggerconfig {path!r}: {error}{hint}") from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError, ImportError) as error:
         raise ConfigError(f"loggerconfig {path!r}: {error}") from None

@@ -90,7 +90,8 @@ class ArbiterSettings:
     logoutput: str = setting(
         "-",
         TEXT,
-        "Where the arbiter logs: a file, - for standard error, or syslog://HOST:PORT.",
+        "Where the arbiter logs: a file, - for standard error, syslog for /dev/log, or "
+        "syslog://HOST:PORT?FACILITY.",
         flags=("--log-output",),
         aliases=("log_output",),
         on_change=Change.NOTHING,
@@ -98,7 +99,7 @@ class ArbiterSettings:
     loggerconfig: str | None = setting(
         None,
         PATH,
-        "Logging configuration file (.ini or .json) in place of loglevel and logoutput.",
+        "Logging configuration file (.ini, .json or .yaml) in place of loglevel and logoutput.",
         flags=("--logger-config",),
         on_change=Change.RESTART,
     )

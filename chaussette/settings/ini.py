@@ -1,7 +1,8 @@
 """Reads Circus-style ini files, and remembers where every value stands.
 
 Circus's rules: sections with one name are merged; the first value of a key
-wins, so an included file cannot override the file that includes it; `#`, `;`
+wins, so an included file cannot override the file that includes it (files may include
+further ones, which come behind them); `#`, `;`
 and `rem` start comment lines, and ` ;` a comment behind a value; indented lines
 carry a value on; `""` is the empty text. No meaning is given to any key here.
 """
@@ -55,21 +56,13 @@ class IniFile:
     sections: dict[str, Section] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    seen: set[Path] = field(default_factory=set)
 
 
 def read_ini(path: str) -> IniFile:
     """The file and all that it includes. Raises ConfigError."""
     result = IniFile()
-    _merge_file(result, Path(path))
-    base = Path(path).parent
-    seen = {str(Path(path).resolve())}
-    pending = list(_includes(result, base))
-    while pending:
-        extra = pending.pop(0)
-        if str(extra.resolve()) in seen:
-            continue
-        seen.add(str(extra.resolve()))
-        _merge_file(result, extra)
+    _read(result, Path(path), ())
     return result
 
 
@@ -123,7 +116,26 @@ def _strip_comment(value: str) -> str:
     return value if at < 0 else value[:at].rstrip()
 
 
-def _merge_file(result: IniFile, path: Path) -> None:
+def _read(result: IniFile, path: Path, above: tuple[Path, ...]) -> None:
+    """Merges a file, and those that it includes behind it; `above` are those that led here.
+
+    A file is read once, whoever includes it. A circle is told, and not followed.
+    """
+    here = path.resolve()
+    if here in above[:-1]:  # a glob that finds its own file is no fault
+        chain = " -> ".join(str(one) for one in (*above[above.index(here) :], here))
+        result.warnings.append(f"{above[-1]}: include leads back to itself: {chain}")
+    if here in result.seen:
+        return
+    result.seen.add(here)
+    includes = _merge_file(result, path)
+    for extra in _included(includes, path.parent):
+        _read(result, extra, (*above, here))
+
+
+def _merge_file(result: IniFile, path: Path) -> dict[str, Entry]:
+    """Adds the file's entries to the sections; returns what it includes."""
+    includes: dict[str, Entry] = {}
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -133,14 +145,16 @@ def _merge_file(result: IniFile, path: Path) -> None:
         section = result.sections.setdefault(name, Section(name, entry.place))
         if entry.key:
             _add(result, section, entry)
+        if name == "circus" and entry.key.lower() in ("include", "include_dir"):
+            includes.setdefault(entry.key.lower(), entry)
+    return includes
 
 
 def _add(result: IniFile, section: Section, entry: Entry) -> None:
     is_env = section.name == "env" or section.name.startswith("env:")
     key = entry.key if is_env else entry.key.lower()
     if section.name == "circus" and key.startswith("include") and entry.file != result.files[0]:
-        result.warnings.append(f"{entry.place}: {key} in an included file is not followed")
-        return
+        return  # followed, but no setting of the main file
     first = section.entries.setdefault(key, entry)
     if first is entry:
         return
@@ -152,8 +166,8 @@ def _add(result: IniFile, section: Section, entry: Entry) -> None:
         )
 
 
-def _includes(result: IniFile, base: Path) -> Iterator[Path]:
-    entries = result.sections["circus"].entries if "circus" in result.sections else {}
+def _included(entries: dict[str, Entry], base: Path) -> Iterator[Path]:
+    """The files that a file names; relative to its own directory."""
     if "include" in entries:
         for pattern in entries["include"].value.split():
             found = sorted(glob.glob(str(base / pattern)))

@@ -139,12 +139,35 @@ def test_any_bytes_are_read_or_refused(tmp_path: Path, content: bytes) -> None:
         assert str(path) in str(error)
 
 
-def test_includes_of_an_included_file_are_told_and_not_followed(tmp_path: Path) -> None:
+def test_included_files_may_include_others_beside_them(tmp_path: Path) -> None:
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "a.ini").write_text(
+        "[circus]\ninclude = more/b.ini\n[watcher:v]\ncmd = a\n"
+    )
+    (tmp_path / "conf.d" / "more").mkdir()
+    (tmp_path / "conf.d" / "more" / "b.ini").write_text(
+        "[watcher:u]\ncmd = b\n[watcher:v]\nargs = b\n"
+    )
+    ini = read(tmp_path, "[circus]\ninclude_dir = conf.d\n[watcher:w]\ncmd = mine\n")
+    assert [Path(name).name for name in ini.files] == ["main.ini", "a.ini", "b.ini"]
+    assert ini.sections["watcher:v"].texts() == {"cmd": "a", "args": "b"}
+    assert ini.sections["circus"].texts() == {"include_dir": "conf.d"}
+    assert not ini.warnings
+
+
+def test_a_circle_of_includes_is_told_and_ends(tmp_path: Path) -> None:
     ini = read(
         tmp_path,
-        "[circus]\ninclude = more.ini\n[watcher:w]\ncmd = mine\n",
-        more="[circus]\ninclude = further.ini\n[watcher:v]\ncmd = theirs\n",
-        further="[watcher:u]\ncmd = never\n",
+        "[circus]\ninclude = one.ini\n",
+        one="[circus]\ninclude = two.ini\n[watcher:a]\ncmd = x\n",
+        two="[circus]\ninclude = one.ini\n[watcher:b]\ncmd = x\n",
     )
-    assert "watcher:v" in ini.sections and "watcher:u" not in ini.sections
-    assert [line for line in ini.warnings if "more.ini:2: include" in line]
+    assert list(ini.sections) == ["circus", "watcher:a", "watcher:b"]
+    (line,) = ini.warnings
+    assert line.startswith(f"{tmp_path}/two.ini: include leads back to itself: ")
+    assert line.endswith(f"{tmp_path}/one.ini -> {tmp_path}/two.ini -> {tmp_path}/one.ini")
+
+
+def test_a_file_that_an_included_file_names_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"one\.ini:2: include: no file 'gone\.ini'"):
+        read(tmp_path, "[circus]\ninclude = one.ini\n", one="[circus]\ninclude = gone.ini\n")
