@@ -110,8 +110,7 @@ class StatsLoop:
         if now >= self._next_sockets:
             self._next_sockets = now + SOCKETS
             self._ask(self._list_sockets)
-        for topic, message in self._sampler.sample(time.monotonic_ns(), self._traits_of):
-            self._publisher.publish(topic, message)
+        self._publisher.publish(self._sampler.sample(time.monotonic_ns(), self._traits_of))
 
     # -- what is asked of the arbiter ------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import zmq
@@ -51,10 +51,15 @@ class StatsPublisher:
                 else:
                     self._topics.discard(frame[1:])
 
-    def publish(self, topic: str, message: Mapping[str, Any]) -> None:
-        """Sends one message, two frames: the topic, and JSON."""
+    def publish(self, messages: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Sends messages of two frames: the topic, and JSON.
+
+        They are sent in one go: one by one, each would wake ZeroMQ's thread.
+        """
+        ready = [(topic.encode(), _encode(message).encode()) for topic, message in messages]
         with contextlib.suppress(zmq.Again):
-            self.socket.send_multipart([topic.encode(), _encode(message).encode()], zmq.NOBLOCK)
+            for frames in ready:
+                self.socket.send_multipart(frames, zmq.NOBLOCK)
 
     def close(self) -> None:
         """Closes the socket."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "arbiter"), str(HERE.parents[2])]
+sys.path[:0] = [str(HERE), str(HERE.parent / "arbiter"), str(HERE.parents[2])]
 
 from arbiter_under_test import Arbiters  # noqa: E402 - it is found by what stands above
+from subscriber import Subscriber  # noqa: E402 - likewise
 
 
 @pytest.fixture
@@ -29,3 +31,16 @@ def arbiters(folder: Path) -> Iterator[Arbiters]:
     made = Arbiters(folder)
     yield made
     made.close()
+
+
+@pytest.fixture
+def subscribe() -> Iterator[Callable[..., Subscriber]]:
+    """Makes subscribers, and closes them."""
+    with contextlib.ExitStack() as stack:
+
+        def make(address: str, topic: str = "stat.") -> Subscriber:
+            one = Subscriber(address, topic)
+            stack.callback(one.close)
+            return one
+
+        yield make
