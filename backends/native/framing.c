@@ -12,39 +12,23 @@ enum parse_result refuse(struct request *request, uint16_t status, const char *r
     return PARSE_ERROR;
 }
 
-/* Two tokens whose letters differ by case only are equal with bit 5 set; no other
- * pair of tchars is, as long as one of them has nothing but letters and '-'. */
-static inline bool name_is(const char *name, const char *lower, size_t len)
-{
-    uint64_t fold = UINT64_C(0x2020202020202020);
-    uint64_t a = 0, b = 0, c = 0, d = 0;
-    size_t half = len < 8 ? 4 : 8;
-    memcpy(&a, name, half);
-    memcpy(&b, lower, half);
-    memcpy(&c, name + len - half, half);
-    memcpy(&d, lower + len - half, half);
-    return (((a | fold) ^ (b | fold)) | ((c | fold) ^ (d | fold))) == 0;
-}
+/* In the order of enum known_field. */
+static const struct known_name {
+    const char *lower;
+    size_t len;
+} known_names[KNOWN_COUNT] = {
+    {"host", 4},
+    {"content-length", 14},
+    {"content-type", 12},
+    {"transfer-encoding", 17},
+    {"connection", 10},
+    {"expect", 6},
+    {"upgrade", 7},
+};
 
-enum known_field known_field_of(struct slice name)
+enum known_field known_field_if(enum known_field which, struct slice name)
 {
-    switch (name.len) {
-    case 4:
-        return name_is(name.at, "host", 4) ? KNOWN_HOST : KNOWN_COUNT;
-    case 6:
-        return name_is(name.at, "expect", 6) ? KNOWN_EXPECT : KNOWN_COUNT;
-    case 7:
-        return name_is(name.at, "upgrade", 7) ? KNOWN_UPGRADE : KNOWN_COUNT;
-    case 10:
-        return name_is(name.at, "connection", 10) ? KNOWN_CONNECTION : KNOWN_COUNT;
-    case 12:
-        return name_is(name.at, "content-type", 12) ? KNOWN_CONTENT_TYPE : KNOWN_COUNT;
-    case 14:
-        return name_is(name.at, "content-length", 14) ? KNOWN_CONTENT_LENGTH : KNOWN_COUNT;
-    case 17:
-        return slice_is(name, "transfer-encoding", 17) ? KNOWN_TRANSFER_ENCODING : KNOWN_COUNT;
-    }
-    return KNOWN_COUNT;
+    return slice_is(name, known_names[which].lower, known_names[which].len) ? which : KNOWN_COUNT;
 }
 
 /* RFC 9112 section 3.2. An empty value is what a target without authority sends. */

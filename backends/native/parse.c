@@ -16,6 +16,7 @@
 #define EMPTY_LINES 4
 
 struct cursor {
+    const char *data;
     const char *at;
     const char *end;  /* of the data, or of what limits.head allows of it */
     const char *stop; /* of what the line under way may take of that */
@@ -46,7 +47,7 @@ static enum parse_result ran_out(struct request *request, const struct cursor *c
 }
 
 /* Takes CR LF at `at`, the first byte that the line's content cannot have. */
-static enum parse_result close_line(struct cursor *cursor, struct request *request,
+static inline enum parse_result close_line(struct cursor *cursor, struct request *request,
                                     const char *at, const char *reason)
 {
     if (cursor->stop - at >= 2 && at[0] == '\r' && at[1] == '\n') {
@@ -113,7 +114,7 @@ static enum parse_result refuse_target(struct request *request, char c)
 static enum parse_result read_target(struct cursor *cursor, struct request *request)
 {
     const char *first = cursor->at;
-    const char *end = scan_target(first, cursor->stop);
+    const char *end = scan_target(cursor->data, first, cursor->stop);
     if (end == cursor->stop) {
         return ran_out(request, cursor);
     }
@@ -249,28 +250,39 @@ static enum parse_result refuse_name(struct request *request, const char *name, 
                                             : "a field without name");
 }
 
-static enum parse_result keep_field(struct request *request, struct options *options,
-                                    struct field field)
+/* Keeps the field in fields[count]. */
+static inline enum parse_result keep_field(struct request *request, struct options *options)
 {
-    enum known_field which = known_field_of(field.name);
-    if (which != KNOWN_COUNT) {
-        enum parse_result result = framing_field(request, options, which, field.value);
-        if (result != PARSE_DONE) {
-            return result;
-        }
-        if (request->known[which] == 0) {
-            request->known[which] = (uint8_t)(request->count + 1);
-        }
+    const struct field *field = &request->fields[request->count++];
+    enum known_field which = known_field_of(field->name);
+    if (which == KNOWN_COUNT) {
+        return PARSE_DONE;
     }
-    request->fields[request->count++] = field;
-    return PARSE_DONE;
+    enum parse_result result = framing_field(request, options, which, field->value);
+    if (request->known[which] == 0) {
+        request->known[which] = (uint8_t)request->count;
+    }
+    return result;
+}
+
+/* Sets value to [at, end) without the whitespace around it: one space, nearly always. */
+static inline void set_value(struct slice *value, const char *at, const char *end)
+{
+    if (end - at >= 2 && *at == ' ' && (uint8_t)at[1] > ' ' && (uint8_t)end[-1] > ' ') {
+        value->at = at + 1;
+        value->len = (uint32_t)(end - at - 1);
+    } else {
+        *value = trimmed(at, end);
+    }
 }
 
 static enum parse_result read_field(struct cursor *cursor, struct request *request,
                                     struct options *options, bool drop_underscore)
 {
     const char *name = cursor->at;
-    const char *colon = scan_plain(name, cursor->stop);
+    /* From the name on, not from the colon: the two scans then run side by side. */
+    const char *end = scan_value(cursor->data, name, cursor->stop);
+    const char *colon = scan_plain(cursor->data, name, cursor->stop);
     bool underscore = false;
     if (colon < cursor->stop && *colon != ':') {
         colon = scan_class(colon, cursor->stop, CLASS_TOKEN);
@@ -285,14 +297,17 @@ static enum parse_result read_field(struct cursor *cursor, struct request *reque
     if (underscore && !drop_underscore) {
         return refuse(request, 400, "a field name with an underscore");
     }
-    const char *end = scan_value(colon + 1, cursor->stop);
     enum parse_result result =
         close_line(cursor, request, end, "a control character in a field value");
     if (result != PARSE_DONE || underscore) {
         return result;
     }
-    struct slice text = {name, (uint32_t)(colon - name)};
-    return keep_field(request, options, (struct field){text, trimmed(colon + 1, end)});
+    /* Member by member: a struct that is copied through the stack stalls the processor. */
+    struct field *field = &request->fields[request->count];
+    field->name.at = name;
+    field->name.len = (uint32_t)(colon - name);
+    set_value(&field->value, colon + 1, end);
+    return keep_field(request, options);
 }
 
 static enum parse_result read_fields(struct cursor *cursor, struct request *request,
@@ -317,15 +332,39 @@ static enum parse_result read_fields(struct cursor *cursor, struct request *requ
     return result == PARSE_DONE ? framing_end(request, &options) : result;
 }
 
+/* Field by field: as one memset it is a slow string instruction, a tenth of a short parse. */
+static void reset(struct request *request)
+{
+    struct slice none = {NULL, 0};
+    request->method = none;
+    request->target = none;
+    request->path = none;
+    request->query = none;
+    request->host = none;
+    request->form = TARGET_ORIGIN;
+    request->minor = 0;
+    request->keep_alive = false;
+    request->chunked = false;
+    request->expect = false;
+    request->upgrade = false;
+    request->length = 0;
+    request->has_length = false;
+    request->head_len = 0;
+    request->count = 0;
+    memset(request->known, 0, sizeof request->known);
+    request->status = 0;
+    request->reason = NULL;
+}
+
 enum parse_result request_parse(struct request *request, const char *data, size_t len,
                                 const struct parse_limits *limits)
 {
-    struct cursor cursor = {.at = data, .end = data + len};
+    struct cursor cursor = {.data = data, .at = data, .end = data + len};
     if (len > limits->head) {
         cursor.end = data + limits->head;
         cursor.cut = 431;
     }
-    memset(request, 0, offsetof(struct request, fields));
+    reset(request);
     enum parse_result result = skip_empty_lines(&cursor, request);
     if (result != PARSE_DONE) {
         return result;

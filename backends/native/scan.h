@@ -1,7 +1,9 @@
 /* Character classes of HTTP, and scanners that find the first byte outside of one.
  *
  * Every scanner takes [at, end), reads no byte at or past `end`, and returns the
- * first byte that is not of its class, or `end`. On x86-64 they look at sixteen
+ * first byte that is not of its class, or `end`. `floor` is the first byte that may be
+ * read, at most `at`: the last bytes are looked at together with those before them
+ * when there are sixteen. On x86-64 they look at sixteen
  * bytes at a time with SSE2, which every such processor has, so nothing is chosen at
  * run time; the *_scalar twins are the reference, what other processors run, and
  * what the tests compare with.
@@ -105,19 +107,26 @@ static inline unsigned not_target(__m128i bytes)
             return at + __builtin_ctz(outside);                    \
         }                                                          \
     }                                                              \
-    return scalar(at, end)
+    if (at == end) {                                               \
+        return end;                                                \
+    }                                                              \
+    if (end - floor < 16) {                                        \
+        return scalar(at, end);                                    \
+    }                                                              \
+    unsigned tail = not_of_class(load16(end - 16)) >> (16 - (end - at)); \
+    return tail != 0 ? at + __builtin_ctz(tail) : end
 
-static inline const char *scan_plain(const char *at, const char *end)
+static inline const char *scan_plain(const char *floor, const char *at, const char *end)
 {
     SCAN_WITH(not_plain, scan_plain_scalar);
 }
 
-static inline const char *scan_value(const char *at, const char *end)
+static inline const char *scan_value(const char *floor, const char *at, const char *end)
 {
     SCAN_WITH(not_value, scan_value_scalar);
 }
 
-static inline const char *scan_target(const char *at, const char *end)
+static inline const char *scan_target(const char *floor, const char *at, const char *end)
 {
     SCAN_WITH(not_target, scan_target_scalar);
 }
@@ -126,18 +135,21 @@ static inline const char *scan_target(const char *at, const char *end)
 
 #else
 
-static inline const char *scan_plain(const char *at, const char *end)
+static inline const char *scan_plain(const char *floor, const char *at, const char *end)
 {
+    (void)floor;
     return scan_plain_scalar(at, end);
 }
 
-static inline const char *scan_value(const char *at, const char *end)
+static inline const char *scan_value(const char *floor, const char *at, const char *end)
 {
+    (void)floor;
     return scan_value_scalar(at, end);
 }
 
-static inline const char *scan_target(const char *at, const char *end)
+static inline const char *scan_target(const char *floor, const char *at, const char *end)
 {
+    (void)floor;
     return scan_target_scalar(at, end);
 }
 

@@ -29,7 +29,7 @@ bool is_token(const char *text, size_t len)
 
 bool is_field_value(const char *text, size_t len)
 {
-    return len == 0 || scan_value(text, text + len) == text + len;
+    return len == 0 || scan_value(text, text, text + len) == text + len;
 }
 
 struct slice trimmed(const char *at, const char *end)
