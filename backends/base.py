@@ -39,6 +39,17 @@ class Can(enum.Flag):
     STREAMING = enum.auto()
     SPAWN_LIMIT = enum.auto()
     MONKEY_PATCH = enum.auto()
+    ACCESS_LOG = enum.auto()
+    PROXY_HEADERS = enum.auto()
+    PROXY_PROTOCOL = enum.auto()
+
+
+REASONS: Mapping[Can, str] = {
+    Can.ACCESS_LOG: "it counts requests and logs none: let the proxy in front log them",
+    Can.PROXY_HEADERS: "it reports the peer as it is: let a middleware read the proxy's fields",
+    Can.PROXY_PROTOCOL: "it expects HTTP from the first byte on",
+}
+"""Why a backend lacks a capability, where it does not give a reason of its own in `limits`."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,10 @@ class Declaration:
     def offers(self, wanted: Can, interface: Interface) -> bool:
         """Whether the backend can do this for applications of the interface."""
         return wanted in self.can and self.only_for.get(wanted, interface) is interface
+
+    def reason(self, missing: Can) -> str:
+        """Why it cannot do this, as the end of a sentence."""
+        return self.limits.get(missing) or REASONS.get(missing, "it has no such thing")
 
 
 @runtime_checkable

@@ -222,7 +222,7 @@ def _spelling(field: str, setting: Setting, value: Any) -> str:
 def _refusal(
     name: str, declaration: Declaration, wanted: Can, what: str, interface: Interface
 ) -> str:
-    reason = declaration.limits.get(wanted, "it has no such thing")
+    reason = declaration.reason(wanted)
     others = ", ".join(_able(wanted, interface)) or "none that is installed"
     return f"{what}: not possible with the backend {name!r} ({reason}); backends that can: {others}"
 

@@ -38,6 +38,7 @@ class UvicornBackend(AsyncioBackend):
         limits={
             Can.WSGI: "uvicorn's WSGI adapter is deprecated and buffers request bodies",
             Can.THREADS: "an ASGI application runs in the one thread of its event loop",
+            Can.ACCESS_LOG: "Uvicorn's has one format, its own",
         },
         notes=(
             "--spawn limits connections.",

@@ -45,6 +45,7 @@ class WaitressBackend:
         limits={
             Can.ASGI: "Waitress serves WSGI only",
             Can.TLS: "Waitress speaks no TLS: put a proxy in front",
+            Can.PROXY_HEADERS: "Waitress trusts one address and no networks",
         },
         notes=(
             "--spawn limits connections: requests are limited by --threads already.",

@@ -38,6 +38,7 @@ class Setting:
     on_change: Change = Change.RELOAD
     needs: str = ""
     group: str = ""
+    variables: tuple[str, ...] = ()
 
 
 def setting(
@@ -50,15 +51,17 @@ def setting(
     on_change: Change = Change.RELOAD,
     needs: str = "",
     group: str = "",
+    variables: tuple[str, ...] = (),
 ) -> Any:
     """Declares a setting as the value of a dataclass field.
 
     `flags` are the command line spellings (empty: no flag), `aliases` further
     ini keys that mean the same, `needs` the name of the backend capability
     without which any value but the default is refused, `group` the heading
-    under which --help shows the flag.
+    under which --help shows the flag, `variables` further names in the
+    environment, as they stand, after our own.
     """
-    declared = Setting(kind, help, flags, aliases, on_change, needs, group)
+    declared = Setting(kind, help, flags, aliases, on_change, needs, group, variables)
     return dataclasses.field(default=default, metadata={_KEY: declared})
 
 

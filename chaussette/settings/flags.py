@@ -129,9 +129,10 @@ def given(owner: type[Any], namespace: argparse.Namespace) -> dict[str, Any]:
 def from_environment(owner: type[Any], environ: Mapping[str, str], prefix: str) -> dict[str, Any]:
     """The typed values of the variables PREFIX + NAME; an empty one counts as absent."""
     values: dict[str, Any] = {}
-    for name in declared(owner):
-        variable = prefix + name.upper()
-        if environ.get(variable, "") != "":
+    for name, (what, _) in declared(owner).items():
+        spellings = (prefix + name.upper(), *what.variables)
+        variable = next((each for each in spellings if environ.get(each, "") != ""), None)
+        if variable:
             try:
                 values[name] = parse_value(owner, name, environ[variable])
             except ConfigError as error:

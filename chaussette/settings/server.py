@@ -21,6 +21,7 @@ from chaussette.settings.kinds import (
     list_of,
     seconds,
 )
+from chaussette.settings.networks import FIELD_NAMES, NETWORKS
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 HELLO_APP = "chaussette.hello:application"
@@ -29,6 +30,7 @@ _APPLICATION = "Application"
 _LISTEN = "Where to listen"
 _SERVER = "Server"
 _LIMITS = "Time limits"
+_PROXY = "Behind a proxy"
 _DEVELOPMENT = "Development"
 _LOG = "Log"
 
@@ -250,4 +252,54 @@ class ServerSettings:
         flags=("--log-output", "--error-logfile", "--log-file"),
         aliases=("errorlog",),
         group=_LOG,
+    )
+    accesslog: str | None = setting(
+        None,
+        TEXT,
+        "Where one line per request goes: a file, or - for standard output; none: nowhere.",
+        flags=("--access-logfile",),
+        aliases=("access_logfile",),
+        needs="ACCESS_LOG",
+        group=_LOG,
+    )
+    access_log_format: str = setting(
+        "combined",
+        TEXT,
+        "What a line holds: common, combined, json, or a text with atoms such as %(h)s.",
+        flags=("--access-logformat", "--access-log-format"),
+        needs="ACCESS_LOG",
+        group=_LOG,
+    )
+    forwarded_allow_ips: str = setting(
+        "127.0.0.1,::1",
+        NETWORKS,
+        "Proxies that are believed: addresses, networks, unix for unix sockets, * for any.",
+        flags=("--forwarded-allow-ips",),
+        needs="PROXY_HEADERS",
+        group=_PROXY,
+        variables=("FORWARDED_ALLOW_IPS",),
+    )
+    forwarded_fields: str = setting(
+        "x-forwarded-for,x-forwarded-proto",
+        FIELD_NAMES,
+        "What they are believed: the header fields that each of them sets or removes.",
+        flags=("--forwarded-fields",),
+        needs="PROXY_HEADERS",
+        group=_PROXY,
+    )
+    proxy_protocol: bool = setting(
+        False,
+        BOOL,
+        "Connections begin with a PROXY header, version 1 or 2, that names the client.",
+        flags=("--proxy-protocol",),
+        needs="PROXY_PROTOCOL",
+        group=_PROXY,
+    )
+    proxy_allow_ips: str = setting(
+        "127.0.0.1,::1",
+        NETWORKS,
+        "Who may connect with a PROXY header, written as forwarded_allow_ips; others are refused.",
+        flags=("--proxy-allow-from", "--proxy-allow-ips"),
+        needs="PROXY_PROTOCOL",
+        group=_PROXY,
     )

@@ -12,7 +12,7 @@ import pytest
 
 from chaussette.application import Interface
 from chaussette.backends import registry
-from chaussette.backends.base import Backend, Can, Declaration, Requirement
+from chaussette.backends.base import REASONS, Backend, Can, Declaration, Requirement
 from chaussette.errors import BackendUnavailable, ConfigError
 from chaussette.settings.declare import declared
 from chaussette.settings.server import ServerSettings
@@ -26,6 +26,12 @@ OTHER_VALUES = {
     "max_requests": 9,
     "certfile": "cert.pem",
     "keyfile": "key.pem",
+    "accesslog": "-",
+    "access_log_format": "json",
+    "forwarded_allow_ips": "10.0.0.1",
+    "forwarded_fields": "forwarded",
+    "proxy_protocol": True,
+    "proxy_allow_ips": "10.0.0.1",
 }
 """A value that is not the default, for each setting that asks for a capability."""
 
@@ -186,7 +192,8 @@ def test_setting_is_refused_where_it_could_only_be_ignored(
             registry.check(name, settings, interface, [tcp])
         message = str(caught.value)
         assert f"backend {name!r}" in message
-        assert declaration(name).limits[wanted] in message
+        assert declaration(name).reason(wanted) in message
+        assert wanted in {**REASONS, **declaration(name).limits}
         assert "backends that can: " in message
 
 
