@@ -259,6 +259,10 @@ class Arbiter:
         """Calls a hook of a watcher in the hook host; `then` gets its answer, later."""
         self.hook_host().call(watcher, hook, given, then)
 
+    def adjust_limits(self, settings: WatcherSettings) -> None:
+        """Sets limits anew for the processes of a watcher that run. Raises OSError."""
+        self.factory.groups.adjust(settings)
+
     def hooks_set(self, watcher: Watcher) -> None:
         """A watcher has got other hooks: the host says which cannot be used."""
         if watcher.settings.hooks:

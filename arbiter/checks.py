@@ -9,16 +9,15 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator
 
+from chaussette.arbiter.admission import faults_of_access
 from chaussette.arbiter.containment.layout import survey
-from chaussette.arbiter.containment.limits import mode_of
 from chaussette.arbiter.containment.outlook import contradiction, look_out
 from chaussette.arbiter.sinks import check_sink
 from chaussette.arbiter.users import look_up
-from chaussette.control.places import is_public_tcp
 from chaussette.errors import ConfigError, did_you_mean
 from chaussette.settings import variables
 from chaussette.settings.load import StackConfig
-from chaussette.settings.watcher import WatcherSettings, scaling_faults
+from chaussette.settings.watcher import WatcherSettings, containment_mode, scaling_faults
 
 
 def check_system(config: StackConfig) -> None:
@@ -29,13 +28,7 @@ def check_system(config: StackConfig) -> None:
     errors: list[str] = []
     for watcher in config.watchers:
         errors += [f"[watcher:{watcher.name}] {error}" for error in faults_of(watcher)]
-    arbiter = config.arbiter
-    for endpoint in (arbiter.endpoint, arbiter.pubsub_endpoint, arbiter.stats_endpoint):
-        if endpoint is not None and is_public_tcp(endpoint):
-            errors.append(
-                f"[circus] endpoint {endpoint} is open to other machines, and whoever reaches it "
-                "can run commands: use ipc://, or tcp://127.0.0.1 behind an ssh tunnel"
-            )
+    errors += [f"[circus] {error}" for error in faults_of_access(config.arbiter)]
     if errors:
         raise ConfigError("\n".join(errors))
 
@@ -90,7 +83,7 @@ def _check_identity(watcher: WatcherSettings) -> None:
 def _check_containment(watcher: WatcherSettings) -> None:
     if fault := contradiction(watcher):
         raise ConfigError(fault)
-    if mode_of(watcher) == "strict" and (faults := look_out(watcher, survey()).faults()):
+    if containment_mode(watcher) == "strict" and (faults := look_out(watcher, survey()).faults()):
         raise ConfigError("; ".join(faults))
 
 

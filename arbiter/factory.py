@@ -6,6 +6,7 @@ not its business.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -20,7 +21,12 @@ from chaussette.arbiter.loop import Loop
 from chaussette.arbiter.outlet import Outlet
 from chaussette.arbiter.process import Process
 from chaussette.arbiter.sinks.base import Origin, Sink
-from chaussette.arbiter.sockets import ListeningSocket, SocketTable, listen_environment
+from chaussette.arbiter.sockets import (
+    ListeningSocket,
+    SocketTable,
+    from_three_on,
+    listen_environment,
+)
 from chaussette.arbiter.spawn import Descriptors, spawn
 from chaussette.arbiter.streams import StreamTable, open_pipe
 from chaussette.arbiter.tail import TailTable
@@ -31,6 +37,7 @@ from chaussette.settings import variables
 from chaussette.settings.given import Given
 from chaussette.settings.watcher import WatcherSettings
 
+log = logging.getLogger("chaussette.arbiter")
 SLOTS = 4096
 
 
@@ -45,6 +52,7 @@ class _Given:
     slot: int | None = None
     group: Group | None = None
     to_close: list[int] = field(default_factory=list)
+    moves: list[tuple[int, int]] = field(default_factory=list)
 
 
 class ProcessFactory:
@@ -60,6 +68,7 @@ class ProcessFactory:
         self._scoreboard = Scoreboard.create(SLOTS)
         self._taken: dict[int, int] = {}
         self._recipes: dict[str, Recipe] = {}
+        self._unannounced: set[str] = set()
         self.variables: dict[str, str] = {}
         self._outlets: dict[int, list[Outlet]] = {}
         self.tail = TailTable(loop)
@@ -124,6 +133,7 @@ class ProcessFactory:
     ) -> Process:
         self._give_sockets(settings, given)
         self._give_links(settings, given)
+        self._announce_sockets(settings, given)
         recipe = self._recipe(settings)
         command = recipe.command(wid, given.sockets, given.env)
         sinks = self._sinks(settings, recipe.values(wid))
@@ -141,6 +151,7 @@ class ProcessFactory:
                     stderr=ends["stderr"][1] if "stderr" in ends else subprocess.DEVNULL,
                     inherited=given.inherited,
                     doors=given.group.doors() if given.group is not None else (),
+                    moves=given.moves,
                 ),
             )
             process = _hold(pid, wid, generation, settings, started)
@@ -181,7 +192,35 @@ class ProcessFactory:
                 given.to_close.append(fd)
             given.sockets[one.name] = fd
             given.inherited.append(fd)
-        given.env.update(listen_environment(given.sockets))
+
+    def _announce_sockets(self, settings: WatcherSettings, given: _Given) -> None:
+        """LISTEN_FDS, which counts from descriptor 3.
+
+        Who needs it exactly (listen_pid) gets its sockets there, whatever number they
+        have here; the program behind launch.py is the only one that they can be moved for.
+        """
+        others = set(given.inherited) - set(given.sockets.values())
+        moved = from_three_on(given.sockets)
+        if settings.listen_pid and not others & set(moved.values()):
+            given.moves = [(given.sockets[name], to) for name, to in moved.items()]
+            given.sockets = moved
+        given.env.update(found := listen_environment(given.sockets))
+        if given.sockets and not found:
+            self._say_unannounced(settings, given.sockets)
+
+    def _say_unannounced(self, settings: WatcherSettings, sockets: Mapping[str, int]) -> None:
+        """Once, and only where the command does not name its sockets itself."""
+        text = " ".join((settings.cmd, settings.args, *settings.argv, *settings.env.values()))
+        named = any(name.startswith("sockets.") for name in variables.names_in(text))
+        if named or settings.name in self._unannounced:
+            return
+        self._unannounced.add(settings.name)
+        log.warning(
+            "%s: LISTEN_FDS is not set, because its sockets (%s) do not stand at 3 and on; "
+            "listen_pid = True puts them there",
+            settings.name,
+            ", ".join(f"{name} at {fd}" for name, fd in sockets.items()),
+        )
 
     def _give_links(self, settings: WatcherSettings, given: _Given) -> None:
         """What connects a process to the arbiter: notify socket and scoreboard.

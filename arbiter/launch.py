@@ -13,12 +13,21 @@ import sys
 
 
 def main(spec: str, program: str, argv: list[str]) -> None:
-    """`spec` is JSON: doors [path], limits {number: value}, groups, gid, uid, listen_pid."""
+    """`spec` is JSON: doors [path], moves [[fd, fd]], limits {number: value}, groups, gid, uid,
+    listen_pid.
+    """
     wanted = json.loads(spec)
     for path in wanted.get("doors", ()):
         # Into its control group first: whatever it starts later is in there, too.
         with open(path, "w") as procs:  # noqa: PTH123 - pathlib takes longer than the rest
             procs.write("0")
+    moves = wanted.get("moves", ())
+    for fd, to in moves:  # ascending, and never upwards: none is overwritten before its turn
+        if fd != to:
+            os.dup2(fd, to)
+    for fd, _ in moves:
+        if fd not in [to for _, to in moves]:
+            os.close(fd)
     for number, value in wanted.get("limits", {}).items():
         resource.setrlimit(int(number), (value, value))
     if wanted.get("groups") is not None:

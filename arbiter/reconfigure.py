@@ -113,7 +113,11 @@ def apply_settings(
     """
     now = tuned(watcher.settings, settings)
     if now != watcher.settings:
-        watcher.retune(settings)
+        try:
+            watcher.retune(settings)
+        except OSError as error:
+            done(Outcome(False, f"nothing was changed: {error.strerror or error}"))
+            return
     if force or now != settings:
         watcher.scale(count)
         watcher.swap(settings, done, by_signal=False)

@@ -190,6 +190,12 @@ def listen_environment(given: Mapping[str, int]) -> dict[str, str]:
     return {"LISTEN_FDS": str(len(by_fd)), "LISTEN_FDNAMES": names}
 
 
+def from_three_on(given: Mapping[str, int]) -> dict[str, int]:
+    """The same sockets in the order of their descriptors, at 3, 4, 5 …"""
+    names = sorted(given, key=lambda name: given[name])
+    return {name: FIRST_FD + at for at, name in enumerate(names)}
+
+
 def sockets_from_systemd(environ: Mapping[str, str], pid: int) -> dict[str, socket.socket]:
     """The sockets that systemd passed to this very process (sd_listen_fds(3))."""
     try:

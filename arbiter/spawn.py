@@ -42,6 +42,8 @@ class Descriptors:
     inherited: Sequence[int] = ()
     doors: Sequence[str] = ()
     """Files of control groups that the process writes itself into before it execs."""
+    moves: Sequence[tuple[int, int]] = ()
+    """Inherited descriptors and the numbers that they get in the process, both ascending."""
 
 
 def spawn(
@@ -51,7 +53,7 @@ def spawn(
 
     The caller waits for it. Raises SpawnError with the system's reason.
     """
-    program, argv, who = _launched(command, settings, identity, descriptors.doors)
+    program, argv, who = _launched(command, settings, identity, descriptors)
     try:
         with _inheritable(descriptors.inherited):
             process = subprocess.Popen(
@@ -102,9 +104,10 @@ def seal_descriptors() -> None:
 
 
 def _launched(
-    command: Command, settings: WatcherSettings, identity: Identity, doors: Sequence[str]
+    command: Command, settings: WatcherSettings, identity: Identity, descriptors: Descriptors
 ) -> tuple[str, list[str], dict[str, Any]]:
-    if not settings.rlimits and not settings.listen_pid and not doors:
+    doors, moves = descriptors.doors, descriptors.moves
+    if not settings.rlimits and not settings.listen_pid and not doors and not moves:
         who: dict[str, Any] = {
             "user": identity.uid,
             "group": identity.gid,
@@ -114,6 +117,7 @@ def _launched(
         return command.program, list(command.argv), given
     spec = {
         "doors": list(doors),
+        "moves": list(moves),
         "limits": {RLIMITS[name]: value for name, value in settings.rlimits.items()},
         "uid": identity.uid,
         "gid": identity.gid,

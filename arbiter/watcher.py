@@ -194,8 +194,10 @@ class Watcher:
     def retune(self, settings: WatcherSettings) -> None:
         """Takes over what needs no new processes; those that run follow it at once.
 
-        All other fields of `settings` are left for `swap`.
+        All other fields of `settings` are left for `swap`. Raises OSError when a limit
+        cannot be set.
         """
+        self._owner.adjust_limits(tuned(self.settings, settings))
         for process in self.processes():
             aged = process.settings.max_age != settings.max_age
             process.settings = tuned(process.settings, settings)

@@ -35,6 +35,10 @@ class Owner(Protocol):
         """Calls a hook that the watcher has; `then` gets its answer, later."""
         ...
 
+    def adjust_limits(self, settings: WatcherSettings) -> None:
+        """The limits of a watcher's control group may be others. Raises OSError."""
+        ...
+
     def hooks_set(self, watcher: Watcher) -> None:
         """A watcher has got other hooks."""
         ...

@@ -144,6 +144,11 @@ class WatcherGroup:
                 found[kind] = parse_pressure(text)
         return found
 
+    @property
+    def is_used(self) -> bool:
+        """Whether a process has a group in it."""
+        return self._groups > 0
+
     def entered(self) -> None:
         """One more process has a group in it, or is about to join."""
         self._groups += 1

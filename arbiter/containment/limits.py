@@ -11,18 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chaussette.settings.kinds import show
-from chaussette.settings.watcher import WatcherSettings
+from chaussette.settings.watcher import LIMITS, WatcherSettings
 
 PERIOD = 100_000
 """Microseconds, the kernel's default for cpu.max."""
-CONTROLLERS = {
-    "memory_max": "memory",
-    "memory_high": "memory",
-    "cpu_max": "cpu",
-    "cpu_weight": "cpu",
-    "pids_max": "pids",
-    "io_weight": "io",
-}
+CONTROLLERS = {name: name.partition("_")[0] for name in LIMITS}
 """The settings that are limits, and the controller that each needs."""
 
 
@@ -70,14 +63,6 @@ def writes(now: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:
     """What is to be written so that the files say `now`; what is limited no more is freed."""
     freed = {name: _UNLIMITED[name] for name in before if name not in now}
     return {**freed, **{name: text for name, text in now.items() if before.get(name) != text}}
-
-
-def mode_of(settings: WatcherSettings) -> str:
-    """off, best-effort or strict; strict where a limit is set and nothing is said."""
-    if settings.containment is not None:
-        return settings.containment
-    is_limited = any(getattr(settings, name) is not None for name in CONTROLLERS)
-    return "strict" if is_limited else "off"
 
 
 def _files(name: str, value: float) -> tuple[dict[str, str], dict[str, str]]:

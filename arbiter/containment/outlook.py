@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from chaussette.arbiter.containment.layout import Layout
-from chaussette.arbiter.containment.limits import Limit, limits_of, mode_of
-from chaussette.settings.watcher import WatcherSettings
+from chaussette.arbiter.containment.limits import Limit, limits_of
+from chaussette.settings.watcher import WatcherSettings, containment_mode
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def contradiction(settings: WatcherSettings) -> str:
 
 def look_out(settings: WatcherSettings, layout: Layout) -> Outlook:
     """What of a watcher's settings can be done. Of one without containment: nothing."""
-    mode = mode_of(settings)
+    mode = containment_mode(settings)
     if mode == "off":
         return Outlook("off")
     has_group = layout.base is not None

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from chaussette.arbiter.containment.group import Group, Trunk, WatcherGroup, own_name, write
 from chaussette.arbiter.containment.layout import LEAF, Layout, survey
-from chaussette.arbiter.containment.limits import Pressure, is_populated, mode_of
+from chaussette.arbiter.containment.limits import Pressure, is_populated
 from chaussette.arbiter.containment.outlook import Outlook, all_controllers, look_out
 from chaussette.arbiter.loop import Loop
 from chaussette.errors import ConfigError
-from chaussette.settings.watcher import WatcherSettings
+from chaussette.settings.watcher import WatcherSettings, containment_mode
 
 log = logging.getLogger("chaussette.arbiter")
 LAST_WAIT = 5.0
@@ -47,7 +47,7 @@ class GroupTable:
 
     def prepare(self, watchers: Iterable[WatcherSettings]) -> None:
         """Does what can fail before anything is started. Raises ConfigError."""
-        contained = [one for one in watchers if mode_of(one) != "off"]
+        contained = [one for one in watchers if containment_mode(one) != "off"]
         if not contained:
             return
         outlooks = [self._outlook(one) for one in contained]
@@ -63,7 +63,7 @@ class GroupTable:
 
     def enter(self, settings: WatcherSettings) -> Group | None:
         """A group for one process, or None without containment. Raises OSError."""
-        if mode_of(settings) == "off":
+        if containment_mode(settings) == "off":
             return None
         outlook = self._outlook(settings)
         if outlook.faults():
@@ -77,6 +77,14 @@ class GroupTable:
                 raise
             log.warning("%s: started without a control group: %s", settings.name, error.strerror)
             return None
+
+    def adjust(self, settings: WatcherSettings) -> None:
+        """Sets the limits of a watcher anew, for the processes that run. Raises OSError."""
+        watcher = self._watchers.get(settings.name)
+        if watcher is not None and watcher.is_used:
+            outlook = self._outlook(settings)
+            self._open(outlook.controllers)
+            _limit(watcher, outlook)
 
     def leave(self, group: Group) -> None:
         """The process has ended: what it left behind is killed, and the group removed."""
@@ -171,9 +179,7 @@ class GroupTable:
         self._open(outlook.controllers)
         watcher = self._watcher(name, outlook)
         watcher.make()
-        files = {file: text for one in outlook.limits for file, text in one.files.items()}
-        legacy = {file: text for one in outlook.legacy for file, text in one.legacy_files.items()}
-        watcher.limit(files, legacy)
+        _limit(watcher, outlook)
         path = watcher.path
         return Group(watcher, None if path is None else path / f"p-{next(self._numbers)}")
 
@@ -192,6 +198,12 @@ class GroupTable:
         if controller not in self._legacy:
             self._legacy[controller] = Trunk(self._layout.legacy[controller], own_name())
         return self._legacy[controller]
+
+
+def _limit(watcher: WatcherGroup, outlook: Outlook) -> None:
+    files = {file: text for one in outlook.limits for file, text in one.files.items()}
+    legacy = {file: text for one in outlook.legacy for file, text in one.legacy_files.items()}
+    watcher.limit(files, legacy)
 
 
 class Emptying:

@@ -262,6 +262,10 @@ class WatcherSettings:
     )
 
 
+LIMITS = ("memory_max", "memory_high", "cpu_max", "cpu_weight", "pids_max", "io_weight")
+"""The settings that a watcher's control group carries out."""
+
+
 def within_limits(settings: WatcherSettings, count: int) -> int:
     """The nearest number of processes that a watcher may have."""
     if settings.max_processes:
@@ -301,7 +305,29 @@ def tuned(settings: WatcherSettings, by: WatcherSettings) -> WatcherSettings:
         for name, (what, _) in declared(WatcherSettings).items()
         if what.on_change is Change.NOTHING
     ]
+    if _limits_follow(settings, by):
+        at_once += LIMITS
     return replace(settings, **{name: getattr(by, name) for name in (*at_once, *_NOT_PASSED)})
+
+
+def containment_mode(settings: WatcherSettings) -> str:
+    """off, best-effort or strict; strict where a limit is set and nothing is said."""
+    if settings.containment is not None:
+        return settings.containment
+    return "strict" if _limited(settings) else "off"
+
+
+def _limits_follow(settings: WatcherSettings, by: WatcherSettings) -> bool:
+    """Whether processes that run can be given the other limits: they are in their group already."""
+    modes = {containment_mode(settings), containment_mode(by)}
+    if len(modes) > 1 or modes == {"off"}:
+        return False
+    # With best-effort, a limit that is new may need a v1 group that they are not in.
+    return modes == {"strict"} or _limited(by) <= _limited(settings)
+
+
+def _limited(settings: WatcherSettings) -> set[str]:
+    return {name for name in LIMITS if getattr(settings, name) is not None}
 
 
 _NOT_PASSED = ("hooks", "options")

@@ -117,6 +117,48 @@ def test_listen_pid_where_a_program_insists(arbiters: Arbiters) -> None:
     assert arbiter.settled("w") == [int(said[2])]
 
 
+def test_a_choice_of_sockets_is_put_where_listen_fds_counts_from(arbiters: Arbiters) -> None:
+    """The program insists on sd_listen_fds(3), and its sockets are not the first ones."""
+    show = arbiters.script("show.py", SHOW)
+    arbiter = arbiters.ready(
+        *(listening(name) for name in ("web", "admin", "api", "more")),
+        watcher(
+            "w",
+            f"{show} $(circus.sockets.api)",
+            use_sockets=True,
+            sockets="more, api",
+            listen_pid=True,
+        ),
+    )
+    said = arbiter.wait(r"(?s)(fd 0.*?)^env (.*?)$\n^pid (\d+)")
+    sockets = {
+        int(fd): int(inode)
+        for fd, inode in re.findall(r"^fd (\d+) socket:\[(\d+)\]", said[1], re.M)
+    }
+    assert "'LISTEN_FDNAMES': 'api:more', 'LISTEN_FDS': '2'" in said[2]
+    assert f"'LISTEN_PID': '{said[3]}'" in said[2]
+    fds = {one["name"]: one["fd"] for one in arbiter.must("listsockets")["sockets"]}
+    own = {name: os.stat(f"/proc/{arbiter.pid}/fd/{fd}").st_ino for name, fd in fds.items()}
+    assert sockets == {3: own["api"], 4: own["more"]}
+    words = Path(f"/proc/{said[3]}/cmdline").read_bytes().split(b"\0")
+    assert words[-2] == b"3", "the command's variable is the number in the process"
+
+
+def test_a_choice_of_sockets_that_cannot_be_announced_is_said(arbiters: Arbiters) -> None:
+    show = arbiters.script("show.py", SHOW)
+    arbiter = arbiters.ready(
+        listening("web"),
+        listening("admin"),
+        watcher("w", show, use_sockets=True, sockets="admin", numprocesses=2),
+        watcher("named", f"{show} $(circus.sockets.admin)", use_sockets=True, sockets="admin"),
+    )
+    arbiter.wait(
+        r"w: LISTEN_FDS is not set, because its sockets \(admin at 4\) .*listen_pid = True"
+    )
+    arbiter.settled("w", "named")
+    assert arbiter.log.count("LISTEN_FDS is not set") == 1
+
+
 def test_stdin_socket(arbiters: Arbiters) -> None:
     serve = arbiters.script("serve.py", SERVE)
     arbiter = arbiters.ready(listening("web"), watcher("w", f"{serve} 0", stdin_socket="web"))

@@ -167,6 +167,25 @@ def test_what_has_only_v1_is_limited_by_it(
     assert (group / file).read_text("ascii").strip() == str(text)
 
 
+def test_a_changed_limit_holds_at_once(arbiters: Arbiters, layout: Layout, folder: Path) -> None:
+    """By `set` and by reloadconfig, in the files, and with the processes that there are."""
+    if "pids" not in layout.legacy:
+        pytest.skip("no v1 pids controller that we may use")
+    with fifo(folder / "up") as fd:
+        command = speaking(arbiters, folder)
+        arbiter = arbiters.ready(watcher("a", command, containment="best-effort", pids_max=77))
+        (pid,) = spoken(fd)
+        arbiter.settled("a")
+        (group,) = layout.legacy["pids"].glob(f"chaussette-{arbiter.pid}-*/w-a")
+        arbiter.must("set", name="a", options={"pids_max": 78}, waiting=True)
+        assert (group / "pids.max").read_text("ascii").strip() == "78"
+        text = arbiter.ini.read_text("utf-8")
+        arbiter.ini.write_text(text.replace("pids_max = 77", "pids_max = 79"), "utf-8")
+        arbiter.must("reloadconfig", waiting=True)
+        assert (group / "pids.max").read_text("ascii").strip() == "79"
+        assert arbiter.pids("a") == [pid]
+
+
 def test_running_out_of_memory_is_called_so(arbiters: Arbiters, layout: Layout) -> None:
     if not {"memory"} & ({*layout.legacy} | layout.controllers):
         pytest.skip("no memory controller that we may use")

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaussette.arbiter.containment import limits
-from chaussette.arbiter.containment.limits import Limit, limits_of, mode_of, writes
+from chaussette.arbiter.containment.limits import Limit, limits_of, writes
 from chaussette.errors import ConfigError
 from chaussette.settings.declare import parse_value
-from chaussette.settings.watcher import WatcherSettings
+from chaussette.settings.watcher import WatcherSettings, containment_mode, tuned
 
 
 def watcher(**settings: Any) -> WatcherSettings:
@@ -57,10 +57,38 @@ def test_every_limit_has_a_setting_and_a_controller() -> None:
 
 
 def test_strict_is_the_default_of_what_has_a_limit() -> None:
-    assert mode_of(watcher()) == "off"
-    assert mode_of(watcher(pids_max=3)) == "strict"
-    assert mode_of(watcher(pids_max=3, containment="best-effort")) == "best-effort"
-    assert mode_of(watcher(containment="strict")) == "strict"
+    assert containment_mode(watcher()) == "off"
+    assert containment_mode(watcher(pids_max=3)) == "strict"
+    assert containment_mode(watcher(pids_max=3, containment="best-effort")) == "best-effort"
+    assert containment_mode(watcher(containment="strict")) == "strict"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "follows"),
+    [
+        ({"pids_max": 3}, {"pids_max": 5}, True),
+        ({"pids_max": 3}, {"pids_max": 3, "cpu_max": 1.0}, True),
+        ({"pids_max": 3, "cpu_max": 1.0}, {"pids_max": 3}, True),
+        ({"containment": "strict"}, {"containment": "strict", "pids_max": 5}, True),
+        ({}, {"pids_max": 5}, False),
+        ({"pids_max": 5}, {}, False),
+        ({"pids_max": 3}, {"pids_max": 5, "containment": "best-effort"}, False),
+    ],
+)
+def test_who_is_in_a_group_already_gets_other_limits_at_once(
+    before: dict[str, Any], after: dict[str, Any], *, follows: bool
+) -> None:
+    assert (tuned(watcher(**before), watcher(**after)) == watcher(**after)) is follows
+
+
+def test_best_effort_may_need_another_group_for_a_new_limit() -> None:
+    def live(before: dict[str, Any], after: dict[str, Any]) -> bool:
+        old, new = (watcher(containment="best-effort", **one) for one in (before, after))
+        return tuned(old, new) == new
+
+    assert live({"pids_max": 3}, {"pids_max": 5})
+    assert live({"pids_max": 3, "cpu_max": 1.0}, {"pids_max": 5})
+    assert not live({"pids_max": 3}, {"pids_max": 3, "cpu_max": 1.0})
 
 
 @pytest.mark.parametrize(
