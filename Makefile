@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 SOURCES := setup.cfg pyproject.toml $(wildcard setup.py) $(shell find -H backends -name '*.[ch]')
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help serve check-port system test lint ruff-check ruff-format mypy imports bench-ops docs clean clean-all
+.PHONY: help serve check-port system test lint ruff-check ruff-format mypy imports bench-ops bench-raw bench-raw-peers docs clean clean-all
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-10s%s\n", $$1, $$2}' Makefile
@@ -116,6 +116,12 @@ test: system $(VENV)/.stamp-test  ## all checks and tests, with coverage
 
 bench-ops: $(VENV)/.stamp-test  ## process figures beside circus, supervisord and gunicorn
 	@$(BIN)/python -m benchmarks.ops $(BENCH_ARGS)
+
+bench-raw: $(VENV)/.stamp-test  ## HTTP servers beside the floor, CPU per request (BENCH_ARGS)
+	@$(BIN)/python -m benchmarks.raw $(BENCH_ARGS)
+
+bench-raw-peers: $(VENV)/.stamp-test
+	@$(BIN)/python -m benchmarks.raw peers
 
 docs: $(VENV)/.stamp-docs  ## build the documentation into site/
 	@$(BIN)/mkdocs build --strict

@@ -53,7 +53,7 @@ def read(stream: BinaryIO) -> Answer:
     if head.get("transfer-encoding", "").lower() == "chunked":
         body = _chunks(stream)
     elif "content-length" in head:
-        body = _exactly(stream, int(head["content-length"]))
+        body = _exactly(stream, _number(head["content-length"].encode(), 10))
     else:
         body = stream.read()
     return Answer(int(status[1]), tuple(fields), body)
@@ -72,13 +72,18 @@ def check(answer: Answer, body: bytes) -> None:
 
 def _chunks(stream: BinaryIO) -> bytes:
     body = b""
-    while size := int(stream.readline().split(b";")[0] or b"-1", 16):
-        if size < 0:
-            raise BadAnswer(f"the body ends after {len(body)} bytes, in its chunks")
+    while size := _number(stream.readline().split(b";")[0], 16):
         body += _exactly(stream, size)
         stream.readline()
     stream.readline()
     return body
+
+
+def _number(text: bytes, base: int) -> int:
+    try:
+        return int(text, base)
+    except ValueError:
+        raise BadAnswer(f"no length: {text[:40]!r}") from None
 
 
 def _exactly(stream: BinaryIO, size: int) -> bytes:

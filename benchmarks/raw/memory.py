@@ -74,8 +74,11 @@ def _growth(case: Case, up: Running, quick: bool) -> list[str]:
 def _per_idle(case: Case, up: Running, number: int) -> str:
     """KiB of RSS per connection that has been answered once and is still open."""
     before, _ = tree.memory_mib(up.pid)
-    with _idle(case, up.port, number):
-        after, _ = tree.memory_mib(up.pid)
+    try:
+        with _idle(case, up.port, number):
+            after, _ = tree.memory_mib(up.pid)
+    except BadAnswer as error:
+        return last_words(error)
     return f"{(after - before) * KIB_PER_MIB / number:.2f}"
 
 

@@ -65,14 +65,16 @@ def _ours(backend: str, *more: str) -> tuple[str, ...]:
 def _gunicorn(kind: str, *more: str) -> tuple[str, ...]:
     return (
         "{python}", "-m", "gunicorn", "-k", kind, "-b", "127.0.0.1:{port}",
-        "--log-level", "error", "--backlog", "4096", *more, "{app}",
+        "--log-level", "error", "--backlog", "4096", "--worker-connections", "16384",
+        "--keep-alive", "65", *more, "{app}",
     )  # fmt: skip
 
 
 def _granian(interface: str, *more: str) -> tuple[str, ...]:
     return (
         "{bin}/granian", "--interface", interface, "--host", "127.0.0.1", "--port", "{port}",
-        "--log-level", "error", "--backlog", "4096", "--no-ws", *more, "{app}",
+        "--log-level", "error", "--backlog", "4096", "--backpressure", "16384", "--no-ws",
+        *more, "{app}",
     )  # fmt: skip
 
 
@@ -148,13 +150,13 @@ SERVERS: tuple[Server, ...] = (
            excluded={"W2": "keeps the connection open"}),
     Server("waitress", WSGI,
            ("{python}", "-m", "waitress", "--listen", "127.0.0.1:{port}", "--threads", "4",
-            "--connection-limit", "20000", "--backlog", "4096", "{app}"),
+            "--asyncore-use-poll", "--connection-limit", "20000", "--backlog", "4096", "{app}"),
            package="waitress", module="waitress", threads=4),
     Server("gunicorn-sync", WSGI, _gunicorn("sync"), package="gunicorn", module="gunicorn",
            many=WORKERS, leaves_out="closes every connection"),
     Server("gunicorn-gthread", WSGI, _gunicorn("gthread", "--threads", "4"), package="gunicorn",
            module="gunicorn", threads=4, many=WORKERS),
-    Server("gunicorn-gevent", WSGI, _gunicorn("gevent", "--worker-connections", "10000"),
+    Server("gunicorn-gevent", WSGI, _gunicorn("gevent"),
            package="gunicorn", module="gevent", many=WORKERS),
     Server("cheroot", WSGI, _launched("cheroot", 10), package="cheroot", module="cheroot",
            threads=10, leaves_out="CR LF passes into fields, last duplicate field wins"),
@@ -166,7 +168,7 @@ SERVERS: tuple[Server, ...] = (
            leaves_out=GRANIAN_GAPS),
     Server("waitress-t4", THREADS,
            ("{python}", "-m", "waitress", "--listen", "127.0.0.1:{port}", "--threads", "{threads}",
-            "--connection-limit", "20000", "--backlog", "4096", "{app}"),
+            "--asyncore-use-poll", "--connection-limit", "20000", "--backlog", "4096", "{app}"),
            package="waitress", module="waitress", threads=4),
     Server("gunicorn-gthread-t4", THREADS, _gunicorn("gthread", "--threads", "{threads}"),
            package="gunicorn", module="gunicorn", threads=4, many=WORKERS),
