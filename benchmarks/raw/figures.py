@@ -12,7 +12,9 @@ from benchmarks.raw.cases import Target
 
 Round = dict[str, Any]
 """One measurement: case, server, round, and either `failed` or the columns."""
-COLUMNS = tuple("cpu_us user_us sys_us rps p50_ms p99_ms busy loader rss_mib pss_mib".split())
+COLUMNS = tuple(
+    "cpu_us user_us sys_us rps p50_ms p99_ms busy loader others rss_mib pss_mib".split()
+)
 
 
 @dataclass(frozen=True)

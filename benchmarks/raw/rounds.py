@@ -89,9 +89,10 @@ def checked(case: Case, port: int) -> list[str]:
 
 
 def _loaded(up: Running, words: list[str], seconds: float) -> Round:
-    before, began = tree.cpu(up.pid), time.monotonic()
+    before, machine, began = tree.cpu(up.pid), tree.machine_busy(), time.monotonic()
     load = wrk.run(words, seconds)
     used, wall = tree.cpu(up.pid) - before, time.monotonic() - began
+    others = max(0.0, (tree.machine_busy() - machine - used.total) / wall - load.busy)
     rss, pss = tree.memory_mib(up.pid)
     per_request = US_PER_S / load.requests
     return {
@@ -106,6 +107,7 @@ def _loaded(up: Running, words: list[str], seconds: float) -> Round:
         "max_ms": load.max_ms,
         "busy": used.total / wall,
         "loader": load.busy,
+        "others": others,
         "rss_mib": rss,
         "pss_mib": pss,
         "errors": load.errors,

@@ -19,7 +19,7 @@ from benchmarks.raw.wrk import SATURATED
 
 HEAD = (
     "server", "CPU µs/req (min-max)", "user+sys", "÷ floor", "req/s (min-max)", "p50 ms",
-    "p99 ms", "busy", "loader", "RSS/PSS MiB", "remarks",
+    "p99 ms", "busy", "loader", "others", "RSS/PSS MiB", "remarks",
 )  # fmt: skip
 
 
@@ -74,6 +74,7 @@ def _line(
         f"{cells['p99_ms'].median:.2f}",
         f"{cells['busy'].median:.2f}",
         f"{cells['loader'].median:.2f}",
+        f"{cells['others'].median:.2f}",
         f"{cells['rss_mib'].median:.0f}/{cells['pss_mib'].median:.0f}",
         remarks(case, rounds, server),
     ]

@@ -45,6 +45,13 @@ def cpu(pid: int) -> Cpu:
     return Cpu(user * TICK_S, system * TICK_S)
 
 
+def machine_busy() -> float:
+    """Seconds in which any core did anything, or was taken from us by the host (proc(5): stat)."""
+    words = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    user, nice, system, _idle, _wait, *interrupts = (int(word) for word in words[:8])
+    return (user + nice + system + sum(interrupts)) * TICK_S
+
+
 def memory_mib(pid: int) -> tuple[float, float]:
     """RSS and PSS of the whole family, in MiB; pages that it shares are in RSS several times."""
     pairs = [proc.memory_mib(one) for one in family(pid)]

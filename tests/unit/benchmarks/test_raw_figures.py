@@ -36,7 +36,7 @@ W1 = CASES[0]
 
 
 def one_round(server: str, number: int, cpu: float, **more: Any) -> dict[str, Any]:
-    columns: dict[str, Any] = dict.fromkeys(("user_us", "sys_us", "busy", "loader"), 0.5)
+    columns: dict[str, Any] = dict.fromkeys(("user_us", "sys_us", "busy", "loader", "others"), 0.5)
     columns |= dict.fromkeys(("p50_ms", "p99_ms", "rss_mib", "pss_mib"), 1.0)
     head = {"case": "W1", "server": server, "round": number, "cpu_us": cpu, "rps": 1e5}
     return {**head, **columns, "errors": {"read": 0}, "notes": [], **more}
