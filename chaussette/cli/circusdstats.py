@@ -68,7 +68,6 @@ def make_parser() -> flags.FlagParser:
 
 
 def _run(namespace: argparse.Namespace) -> int:
-    set_up_logging(namespace.log_level or "info", namespace.log_output or "-")
     from chaussette.stats.loop import Places, StatsLoop  # zmq: --help needs none
 
     interval = _number("--interval", namespace.interval, 1.0, 0.01)
@@ -81,6 +80,7 @@ def _run(namespace: argparse.Namespace) -> int:
             f"--statspoint {statspoint} is open to other machines: "
             "use ipc://, or tcp://127.0.0.1 behind an ssh tunnel"
         )
+    set_up_logging(namespace.log_level or "info", namespace.log_output or "-")
     notifier = Notifier()
     with contextlib.ExitStack() as tunnels:
         if namespace.ssh is not None:
