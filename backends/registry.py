@@ -25,6 +25,7 @@ from chaussette.settings.server import ServerSettings
 GROUP = "chaussette.backends"
 
 BUILT_IN = {
+    "native": "chaussette.backends.native:NativeBackend",
     "wsgiref": "chaussette.backends.wsgiref:WsgirefBackend",
     "waitress": "chaussette.backends.waitress:WaitressBackend",
     "gevent": "chaussette.backends.gevent:GeventBackend",
@@ -39,7 +40,7 @@ BUILT_IN = {
 """For a checkout whose metadata is not installed; a test compares it with setup.cfg."""
 
 PREFERENCE = {
-    Interface.WSGI: ("waitress", "gevent", "wsgiref"),
+    Interface.WSGI: ("native", "waitress", "gevent", "wsgiref"),
     Interface.ASGI: ("uvicorn", "granian", "hypercorn"),
 }
 """What is taken when nobody says what to take: the first that is installed.

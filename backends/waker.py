@@ -19,6 +19,11 @@ class Waker:
         """The end that becomes readable."""
         return self._read
 
+    @property
+    def write_end(self) -> int:
+        """For signal.set_wakeup_fd."""
+        return self._write
+
     def wake(self) -> None:
         """Ends the wait. A pipe that is full says so already."""
         with contextlib.suppress(BlockingIOError):

@@ -61,6 +61,11 @@ class Slot:
     def __init__(self, words: memoryview) -> None:
         self._words = words
 
+    @property
+    def words(self) -> memoryview:
+        """The memory itself, for a backend in C; the order of the words is this module's."""
+        return self._words
+
     def enter(self, state: WorkerState, pid: int, now_ns: int) -> None:
         """Says what the worker does now; this is a sign of life, too."""
         self._words[_Word.PID] = pid

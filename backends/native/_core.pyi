@@ -1,0 +1,51 @@
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+class Server:
+    """An HTTP/1.1 server for one WSGI application. It owns connections, not listening sockets."""
+
+    def __init__(
+        self,
+        app: Callable[..., Any],
+        on_error: Callable[[BaseException, dict[str, Any] | None], None],
+        listeners: list[tuple[int, bool, dict[str, Any]]],
+        options: dict[str, Any],
+        slot: memoryview,
+        lanes: int,
+    ) -> None:
+        """`listeners`: descriptor, whether it is a unix socket, the environ's template.
+
+        `options` is what options.options_of returns; `slot` eight words of a scoreboard;
+        `lanes` how many threads will call `run`. Raises ValueError for a text that is
+        malformed, KeyError for an option that is missing, OSError.
+        """
+
+    def open(self) -> None:
+        """Begins to accept."""
+
+    def run(self, lane: int, /) -> None:
+        """Serves until the server is finished; each lane in a thread of its own."""
+
+    def stop(self) -> None:
+        """Begins the drain. May be called at any time, in a signal handler, too."""
+
+    def close(self) -> None:
+        """Closes all connections; no lane may be running."""
+
+    def reopen_log(self, path: str, /) -> None:
+        """Opens the access log anew, for rotation. Raises OSError; the old one stays then."""
+
+class Input:
+    """wsgi.input of one request (PEP 3333)."""
+
+    def read(self, size: int | None = -1, /) -> bytes: ...
+    def readline(self, size: int | None = -1, /) -> bytes: ...
+    def readlines(self, hint: int | None = -1, /) -> list[bytes]: ...
+    def __iter__(self) -> Iterator[bytes]: ...
+
+class FileWrapper:
+    """wsgi.file_wrapper: blocks of a file, which goes out by sendfile(2) where it can."""
+
+    def __init__(self, filelike: BinaryIO, blksize: int = 8192) -> None: ...
+    def __iter__(self) -> Iterator[bytes]: ...
+    def close(self) -> None: ...

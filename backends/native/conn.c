@@ -1,0 +1,587 @@
+/* One connection: from bytes to requests, and what becomes of it between them.
+ *
+ * A connection owns no buffer while it is idle. Bytes are read into the lane's buffer and
+ * parsed there; only an unfinished head, or what was pipelined behind an answer that the
+ * peer does not read, is kept.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core.h"
+#include "input.h"
+
+#define SLAB 64
+#define LINGER_MS 5000
+#define LINGER_BYTES (16u << 20)
+#define RATE_GRACE_MS 5000 /* a body may be slower than the minimum rate for this long */
+
+/* ---- memory ------------------------------------------------------------------ */
+
+static int slab_add(struct server *server) {
+    struct conn *slab = calloc(SLAB, sizeof *slab);
+    struct conn **slabs = realloc(server->slabs, (server->slab_count + 1) * sizeof *slabs);
+
+    if (slabs != NULL)
+        server->slabs = slabs;
+    if (slab == NULL || slabs == NULL) {
+        free(slab);
+        return -1;
+    }
+    slabs[server->slab_count++] = slab;
+    for (int i = SLAB - 1; i >= 0; i--) {
+        slab[i].state = CONN_CLOSED;
+        slab[i].next = server->free;
+        server->free = &slab[i];
+    }
+    return 0;
+}
+
+static void conn_bury(struct conn *conn) {
+    conn->next = conn->server->dead;
+    conn->server->dead = conn;
+}
+
+void conns_bury(struct server *server) {
+    while (server->dead != NULL) {
+        struct conn *conn = server->dead;
+        server->dead = conn->next;
+        conn->next = server->free;
+        server->free = conn;
+    }
+}
+
+struct conn *conn_open(struct server *server, int fd, uint32_t listener) {
+    struct epoll_event event = {.events = EPOLLIN};
+    struct conn *conn;
+
+    if (server->free == NULL && slab_add(server) < 0) {
+        close(fd);
+        return NULL;
+    }
+    conn = server->free;
+    event.data.ptr = conn;
+    if (epoll_ctl(server->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
+        close(fd);
+        return NULL;
+    }
+    server->free = conn->next;
+    memset(conn, 0, sizeof *conn);
+    conn->server = server;
+    conn->fd = fd;
+    conn->listener = (uint8_t)listener;
+    conn->state = server->options.proxy_protocol ? CONN_PROXY : CONN_HEAD;
+    conn->want = WANT_IN;
+    conn->out_end = &conn->out;
+    server->conns++;
+    wheel_set(&server->wheel, &conn->timer, server->now_ms + server->options.head_ms);
+    return conn;
+}
+
+void conn_close(struct conn *conn) {
+    if (conn->state == CONN_CLOSED)
+        return;
+    conn->state = CONN_CLOSED;
+    close(conn->fd); /* leaves the epoll set with it */
+    wheel_cancel(&conn->server->wheel, &conn->timer);
+    out_clear(conn);
+    free(conn->in);
+    conn->in = NULL;
+    Py_CLEAR(conn->addr);
+    Py_CLEAR(conn->port);
+    conn->server->conns--;
+    if (conn->exchange == NULL)
+        conn_bury(conn);
+}
+
+void conn_free_all(struct server *server) {
+    for (uint32_t i = 0; i < server->slab_count; i++) {
+        for (int j = 0; j < SLAB; j++)
+            conn_close(&server->slabs[i][j]);
+        free(server->slabs[i]);
+    }
+    free(server->slabs);
+    server->slabs = NULL;
+    server->slab_count = 0;
+    server->free = server->dead = NULL;
+}
+
+void conns_shorten(struct server *server, uint64_t due_ms) {
+    for (uint32_t i = 0; i < server->slab_count; i++)
+        for (int j = 0; j < SLAB; j++) {
+            struct conn *conn = &server->slabs[i][j];
+            if (conn->state == CONN_HEAD && conn->in_len == 0 && conn->timer.due > due_ms)
+                wheel_set(&server->wheel, &conn->timer, due_ms);
+        }
+}
+
+/* ---- waiting ------------------------------------------------------------------- */
+
+void conn_want(struct conn *conn, enum conn_want want) {
+    struct epoll_event event = {.events = want == WANT_IN ? EPOLLIN : EPOLLOUT, .data.ptr = conn};
+    int operation = EPOLL_CTL_MOD;
+
+    if (conn->want == want || conn->state == CONN_CLOSED)
+        return;
+    /* A descriptor without events would still report a hang-up, again and again. */
+    if (want == WANT_NOTHING)
+        operation = EPOLL_CTL_DEL;
+    else if (conn->want == WANT_NOTHING)
+        operation = EPOLL_CTL_ADD;
+    conn->want = want;
+    epoll_ctl(conn->server->epoll, operation, conn->fd, &event);
+}
+
+static void wait_until(struct conn *conn, uint32_t ms) {
+    wheel_set(&conn->server->wheel, &conn->timer, conn->server->now_ms + ms);
+}
+
+/* ---- the end --------------------------------------------------------------------- */
+
+/* All is sent, and nothing more will be. */
+static void finish(struct conn *conn) {
+    if (!conn->linger || conn->ended || shutdown(conn->fd, SHUT_WR) < 0) {
+        conn_close(conn);
+        return;
+    }
+    /* Closing now could reset the connection before the peer has read the answer
+     * (RFC 9112 section 9.6). */
+    conn->state = CONN_LINGER;
+    conn_want(conn, WANT_IN);
+    wait_until(conn, LINGER_MS);
+}
+
+static void linger(struct lane *lane, struct conn *conn) {
+    ssize_t got = recv(conn->fd, lane->in, READ_SIZE, 0);
+
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    conn->lingered += got > 0 ? (uint64_t)got : 0;
+    if (got <= 0 || conn->lingered > LINGER_BYTES)
+        conn_close(conn);
+}
+
+static const char *phrase(int status) {
+    switch (status) {
+    case 400: return "Bad Request";
+    case 408: return "Request Timeout";
+    case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
+    case 417: return "Expectation Failed";
+    case 431: return "Request Header Fields Too Large";
+    case 501: return "Not Implemented";
+    case 503: return "Service Unavailable";
+    case 505: return "HTTP Version Not Supported";
+    default: return "Internal Server Error";
+    }
+}
+
+void conn_refuse(struct lane *lane, struct conn *conn, int status, const char *reason) {
+    struct server *server = conn->server;
+    bool in_app = conn->state == CONN_APP;
+    bool has_body = conn->exchange == NULL || !conn->exchange->is_head;
+    char text[128];
+    int body, room = 512, len;
+    char *out;
+
+    conn->closing = conn->linger = true;
+    slot_add(server, SLOT_ERRORS, 1);
+    if (!in_app && conn->exchange != NULL) {
+        exchange_log(conn->exchange, status);
+        exchange_close(conn->exchange);
+        conn->exchange = NULL;
+    }
+    if (conn->state == CONN_CLOSED || (out = out_room(lane, conn, (size_t)room)) == NULL)
+        return;
+    body = snprintf(text, sizeof text, "%s\n", reason);
+    if (body >= (int)sizeof text)
+        body = (int)sizeof text - 1;
+    len = snprintf(out, (size_t)room,
+                   "HTTP/1.1 %d %s\r\nServer: " SERVER_NAME_TEXT "\r\n%.*s"
+                   "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+                   "Connection: close\r\n\r\n%.*s",
+                   status, phrase(status), (int)server->date_len, server->date, body,
+                   has_body ? body : 0, text);
+    out_wrote(lane, conn, (size_t)len);
+    if (!in_app)
+        conn->state = CONN_SEND;
+}
+
+void conn_sent(struct conn *conn) {
+    if (conn->exchange != NULL || conn->state == CONN_CLOSED)
+        return;
+    if (conn->out != NULL)
+        conn->state = CONN_SEND;
+    else if (conn->closing)
+        finish(conn);
+}
+
+void conn_answered(struct conn *conn) {
+    conn->exchange = NULL;
+    if (conn->state == CONN_CLOSED) {
+        conn_bury(conn);
+        return;
+    }
+    conn->seen = true;
+    conn->state = CONN_HEAD;
+    if (conn->out != NULL || (conn->closing && conn->pending))
+        conn->state = CONN_SEND;
+    else if (conn->closing)
+        finish(conn);
+    else {
+        wait_until(conn, conn->server->options.idle_ms);
+        conn_want(conn, WANT_IN);
+    }
+}
+
+/* ---- bodies ------------------------------------------------------------------------- */
+
+/* 0, or the status to refuse with. */
+static int body_take(struct exchange *exchange, const char *data, size_t len) {
+    const struct options *options = &exchange->conn->server->options;
+
+    if (body_append(&exchange->body, data, len, exchange->body_left, options->body_memory,
+                    options->directory) < 0)
+        return errno == ENOSPC ? 503 : 500;
+    return 0;
+}
+
+static size_t feed_sized(struct lane *lane, struct conn *conn, const char *data, size_t len) {
+    struct exchange *exchange = conn->exchange;
+    size_t taken = len < exchange->body_left ? len : (size_t)exchange->body_left;
+    bool whole = taken == exchange->body_left && exchange->body.size == 0 &&
+                 taken <= conn->server->options.body_memory;
+    int status = 0;
+
+    if (whole)
+        exchange->bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)taken);
+    else
+        status = body_take(exchange, data, taken);
+    exchange->body_left -= taken;
+    if (status != 0)
+        conn_refuse(lane, conn, status, "The request body could not be stored.");
+    else if (exchange->body_left == 0)
+        wsgi_run(lane, exchange);
+    return taken;
+}
+
+static size_t feed_chunked(struct lane *lane, struct conn *conn, const char *data, size_t len) {
+    struct exchange *exchange = conn->exchange;
+    size_t used = 0;
+
+    while (used < len) {
+        struct chunk_step step =
+            chunked_read(&exchange->chunked, data + used, len - used, &conn->server->options.chunks);
+        int status = step.status;
+        used += step.used;
+        if (status == 0 && step.data.len > 0)
+            status = body_take(exchange, step.data.at, step.data.len);
+        if (status != 0) {
+            conn_refuse(lane, conn, status, step.reason ? step.reason : "The body is too large.");
+            return used;
+        }
+        if (step.done) {
+            wsgi_run(lane, exchange);
+            return used;
+        }
+    }
+    return used;
+}
+
+static bool too_slow(const struct conn *conn) {
+    const struct server *server = conn->server;
+    uint64_t spent = server->now_ms - conn->started_ms;
+
+    return server->options.min_rate != 0 && spent > RATE_GRACE_MS &&
+           conn->exchange->body.size * 1000 / spent < server->options.min_rate;
+}
+
+static size_t feed_body(struct lane *lane, struct conn *conn, const char *data, size_t len) {
+    if (too_slow(conn)) {
+        conn_refuse(lane, conn, 408, "The request body comes too slowly.");
+        return len;
+    }
+    wait_until(conn, conn->server->options.body_ms);
+    if (conn->exchange->is_chunked)
+        return feed_chunked(lane, conn, data, len);
+    return feed_sized(lane, conn, data, len);
+}
+
+static void begin_body(struct lane *lane, struct conn *conn, bool expects, bool is_here) {
+    static const char reply[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    char *out;
+
+    conn->state = CONN_BODY;
+    conn->started_ms = conn->server->now_ms;
+    wait_until(conn, conn->server->options.body_ms);
+    if (!expects || is_here)
+        return;
+    if ((out = out_room(lane, conn, sizeof reply - 1)) != NULL) {
+        memcpy(out, reply, sizeof reply - 1);
+        out_wrote(lane, conn, sizeof reply - 1);
+    }
+}
+
+/* ---- heads --------------------------------------------------------------------------- */
+
+static int body_status(const struct server *server, const struct request *request) {
+    uint64_t limit = server->options.max_body;
+
+    return limit != 0 && !request->chunked && (uint64_t)request->length > limit ? 413 : 0;
+}
+
+/* A complete head: opens the exchange, and runs it when it has no body. */
+static void begin_request(struct lane *lane, struct conn *conn, const char *head, size_t rest) {
+    struct request *request = &lane->request;
+    const char *reason = "The request body is too large.";
+    struct exchange *exchange = exchange_open(conn->server, conn);
+    int status;
+
+    if (exchange == NULL) {
+        conn_refuse(lane, conn, 503, "Out of memory.");
+        return;
+    }
+    conn->exchange = exchange;
+    exchange->minor = request->minor;
+    exchange->keep_alive = request->keep_alive && conn->server->options.idle_ms > 0;
+    exchange->is_head = slice_equals(request->method, "HEAD");
+    exchange->is_chunked = request->chunked;
+    exchange->has_body = request->chunked || request->length > 0;
+    exchange->body_left = request->chunked ? 0 : (uint64_t)request->length;
+    chunked_start(&exchange->chunked);
+    conn->started_ms = 0;
+    status = body_status(conn->server, request);
+    if (status == 0 && exchange_keep(exchange, request, head) < 0)
+        status = 503;
+    if (status == 0)
+        status = wsgi_head(lane, exchange, request, &reason);
+    if (status != 0) {
+        conn_refuse(lane, conn, status, reason);
+        return;
+    }
+    if (exchange->has_body)
+        begin_body(lane, conn, request->expect, rest > 0);
+    else
+        wsgi_run(lane, exchange);
+}
+
+static size_t feed_head(struct lane *lane, struct conn *conn, const char *data, size_t len) {
+    struct request *request = &lane->request;
+
+    switch (request_parse(request, data, len, &conn->server->options.head)) {
+    case PARSE_PARTIAL:
+        if (conn->started_ms == 0) { /* a deadline for all of the head, whatever comes of it */
+            conn->started_ms = conn->server->now_ms;
+            wait_until(conn, conn->server->options.head_ms);
+        }
+        return 0;
+    case PARSE_ERROR:
+        conn_refuse(lane, conn, request->status, request->reason);
+        return len;
+    case PARSE_DONE:
+        begin_request(lane, conn, data, len - request->head_len);
+        return request->head_len;
+    }
+    return len;
+}
+
+static size_t feed_proxy(struct lane *lane, struct conn *conn, const char *data, size_t len) {
+    size_t used = 0;
+    const char *reason;
+
+    (void)lane;
+    if (!trusts(conn->server->proxy_trust, &conn->peer)) {
+        conn_close(conn);
+        return len;
+    }
+    switch (proxy_read(data, len, &conn->peer, &used, &reason)) {
+    case PROXY_PARTIAL:
+        return 0;
+    case PROXY_ERROR:
+        conn_close(conn);
+        return len;
+    case PROXY_DONE:
+        conn->state = CONN_HEAD;
+        return used;
+    }
+    return len;
+}
+
+/* Whether the connection could use another byte right now. */
+static bool is_hungry(const struct conn *conn) {
+    return !conn->closing && (conn->state == CONN_PROXY || conn->state == CONN_HEAD ||
+                              conn->state == CONN_BODY);
+}
+
+/* Hands bytes to whatever waits for them; how many are done with. */
+static size_t feed(struct lane *lane, struct conn *conn, const char *data, size_t len) {
+    size_t used = 0;
+
+    while (used < len && is_hungry(conn)) {
+        size_t step;
+        if (conn->state == CONN_HEAD)
+            step = feed_head(lane, conn, data + used, len - used);
+        else if (conn->state == CONN_BODY)
+            step = feed_body(lane, conn, data + used, len - used);
+        else
+            step = feed_proxy(lane, conn, data + used, len - used);
+        if (step == 0)
+            break;
+        used += step;
+    }
+    return used;
+}
+
+/* ---- bytes that wait -------------------------------------------------------------------- */
+
+static int keep_room(struct conn *conn, size_t len) {
+    size_t room = conn->in_room ? conn->in_room : 512;
+    char *grown;
+
+    while (room < len)
+        room *= 2;
+    if (room == conn->in_room)
+        return 0;
+    if ((grown = realloc(conn->in, room)) == NULL)
+        return -1;
+    conn->in = grown;
+    conn->in_room = (uint32_t)room;
+    return 0;
+}
+
+static void count_line(struct conn *conn) {
+    const char *end = conn->in + conn->in_len;
+    const char *feed_at = memrchr(conn->in, '\n', conn->in_len);
+
+    conn->in_line = (uint32_t)(feed_at ? end - feed_at - 1 : end - conn->in);
+}
+
+/* Keeps what nobody could use yet. `data` may lie within conn->in. */
+static void keep(struct conn *conn, const char *data, size_t len) {
+    if (conn->state == CONN_CLOSED)
+        return;
+    if (len == 0 || conn->closing) {
+        free(conn->in);
+        conn->in = NULL;
+        conn->in_len = conn->in_room = 0;
+        return;
+    }
+    if (conn->in == NULL && keep_room(conn, len) < 0) {
+        conn_close(conn);
+        return;
+    }
+    memmove(conn->in, data, len);
+    conn->in_len = (uint32_t)len;
+    count_line(conn);
+}
+
+static void feed_and_keep(struct lane *lane, struct conn *conn, const char *data, size_t len) {
+    size_t used = feed(lane, conn, data, len);
+
+    keep(conn, data + used, len - used);
+}
+
+/* Adds bytes to an unfinished head; whether it is worth parsing again. */
+static bool add_to_head(struct conn *conn, const char *data, size_t len) {
+    bool has_line = memchr(data, '\n', len) != NULL;
+
+    if (keep_room(conn, conn->in_len + len) < 0) {
+        conn_close(conn);
+        return false;
+    }
+    memcpy(conn->in + conn->in_len, data, len);
+    conn->in_len += (uint32_t)len;
+    conn->in_line = (uint32_t)(conn->in_line + len);
+    if (has_line)
+        count_line(conn);
+    return has_line || conn->state != CONN_HEAD ||
+           parse_overdue(conn->in_len, conn->in_line, &conn->server->options.head);
+}
+
+/* ---- events ------------------------------------------------------------------------------- */
+
+static void conn_ended(struct conn *conn) {
+    conn->ended = true;
+    if (conn->in_len > 0 || conn->state == CONN_BODY) /* a message that was cut short */
+        slot_add(conn->server, SLOT_ERRORS, 1);
+    if (conn->exchange != NULL) {
+        exchange_close(conn->exchange);
+        conn->exchange = NULL;
+    }
+    conn_close(conn);
+}
+
+static void conn_read(struct lane *lane, struct conn *conn) {
+    ssize_t got = recv(conn->fd, lane->in, READ_SIZE, 0);
+
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got <= 0)
+        conn_ended(conn);
+    else if (conn->in_len == 0)
+        feed_and_keep(lane, conn, lane->in, (size_t)got);
+    else if (add_to_head(conn, lane->in, (size_t)got))
+        feed_and_keep(lane, conn, conn->in, conn->in_len);
+}
+
+void conn_resume(struct lane *lane, struct conn *conn) {
+    if (conn->closing) {
+        finish(conn);
+        return;
+    }
+    conn->state = CONN_HEAD;
+    wait_until(conn, conn->server->options.idle_ms);
+    conn_want(conn, WANT_IN);
+    if (conn->in_len > 0)
+        feed_and_keep(lane, conn, conn->in, conn->in_len);
+}
+
+void conn_event(struct lane *lane, struct conn *conn, uint32_t events) {
+    switch ((enum conn_state)conn->state) {
+    case CONN_PROXY:
+    case CONN_HEAD:
+    case CONN_BODY:
+        conn_read(lane, conn);
+        break;
+    case CONN_APP: /* another lane's; its next request waits until it is done */
+        if (conn->out != NULL && (events & ~(uint32_t)EPOLLIN))
+            out_continue(lane, conn);
+        else
+            conn_want(conn, WANT_NOTHING);
+        break;
+    case CONN_SEND:
+        out_continue(lane, conn);
+        break;
+    case CONN_LINGER:
+        linger(lane, conn);
+        break;
+    case CONN_CLOSED: /* by an event before this one in the batch */
+        break;
+    }
+}
+
+void conn_expired(struct lane *lane, struct conn *conn) {
+    switch ((enum conn_state)conn->state) {
+    case CONN_HEAD:
+        if (conn->in_len > 0)
+            conn_refuse(lane, conn, 408, "The request head did not come in time.");
+        else
+            conn_close(conn);
+        break;
+    case CONN_BODY:
+        conn_refuse(lane, conn, 408, "The request body did not come in time.");
+        break;
+    case CONN_APP: /* its time limit is the worker's, not the connection's */
+        wait_until(conn, conn->server->options.write_ms);
+        break;
+    case CONN_PROXY:
+    case CONN_SEND: /* the peer does not read */
+    case CONN_LINGER:
+    case CONN_CLOSED:
+        conn_close(conn);
+        break;
+    }
+}

@@ -1,0 +1,342 @@
+/* The structures that the parts of a server share, and what each part offers the others.
+ *
+ * Threads: everything here is touched with the GIL held, but for what guard.h lists.
+ * A server has one lane per thread that may run the application. One lane at a time
+ * leads: it alone waits for events. Who is in the application when another takes the
+ * lead finishes its own connection and no other.
+ */
+#ifndef CHAUSSETTE_CORE_H
+#define CHAUSSETTE_CORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "accesslog.h"
+#include "body.h"
+#include "forwarded.h"
+#include "logbuf.h"
+#include "parse.h"
+#include "wheel.h"
+
+#define BATCH 256              /* events of one epoll_wait */
+#define READ_SIZE (64 * 1024)  /* bytes of one recv */
+#define OUT_SIZE (256 * 1024)  /* bytes of answers that wait for the end of a batch */
+#define SMALL (16 * 1024)      /* a block up to this is copied behind its head */
+#define HEAD_INLINE 1024       /* bytes of a response head that need no allocation */
+#define SERVER_NAME_TEXT "Chaussette"
+
+struct conn;
+struct exchange;
+struct lane;
+struct server;
+struct start_response;
+
+/* ---- settings, copied from Python once --------------------------------- */
+
+struct options {
+    struct parse_limits head;
+    struct chunk_limits chunks;
+    uint64_t max_body;       /* bytes; 0: no limit */
+    size_t body_memory;      /* bytes of a body kept in memory */
+    size_t out_memory;       /* bytes of a response kept in memory for a slow reader */
+    uint64_t out_file;       /* bytes of it kept in a file, past which the application waits */
+    char *directory;         /* of temporary files; owned */
+    uint32_t head_ms, body_ms, idle_ms, write_ms;
+    uint32_t min_rate;       /* bytes per second of a body; 0: none */
+    uint32_t max_conns;
+    uint64_t max_requests;   /* 0: no limit */
+    uint32_t beat_ms;        /* longest time without a heartbeat */
+    uint32_t drain_ms;       /* graceful timeout */
+    uint32_t grace_ms;       /* of idle connections in a drain */
+    bool proxy_protocol;
+};
+
+/* ---- one listening socket ---------------------------------------------- */
+
+struct listener {
+    int fd;
+    bool armed;          /* its descriptor is in the epoll set */
+    bool is_unix;
+    PyObject *template_; /* owned: environ of a request before its own keys */
+};
+
+/* ---- one connection ---------------------------------------------------- */
+
+enum conn_state {
+    CONN_PROXY,  /* waits for a PROXY line */
+    CONN_HEAD,   /* waits for a request, or for the rest of its head */
+    CONN_BODY,   /* waits for the rest of a body */
+    CONN_APP,    /* the application has it */
+    CONN_SEND,   /* its answer waits until the peer reads */
+    CONN_LINGER, /* half-closed; what still comes is thrown away */
+    CONN_CLOSED, /* waits for the end of the batch to be freed */
+};
+
+enum conn_want { WANT_NOTHING, WANT_IN, WANT_OUT };
+
+/* What is under way of one response: blocks that the peer has not taken yet. */
+struct out_item {
+    struct out_item *next;
+    PyObject *bytes; /* owned, or NULL */
+    char *memory;    /* owned, or NULL */
+    int file;        /* owned, or -1 */
+    uint64_t at, end;
+};
+
+struct conn {
+    struct timer timer; /* first: a timer is its connection */
+    struct server *server;
+    int fd;
+    uint8_t state;          /* enum conn_state */
+    uint8_t want;           /* enum conn_want, as the epoll set knows it */
+    uint8_t listener;       /* index */
+    bool closing : 1;       /* no further request is read */
+    bool linger : 1;        /* half-close first: the peer may still be sending */
+    bool ended : 1;         /* the peer sends no more */
+    bool seen : 1;          /* had a request already: a wait is an idle one */
+    bool pending : 1;       /* has an answer in its lane's batch */
+    bool handed : 1;        /* came from a sibling: is not handed on again */
+    struct exchange *exchange; /* owned; the request under way, or NULL */
+    char *in;               /* owned; bytes that wait for more, or NULL */
+    uint32_t in_len, in_room;
+    uint32_t in_line;       /* bytes of `in` behind its last line feed */
+    uint64_t started_ms;    /* when the head, or the body, began */
+    uint64_t lingered;      /* bytes thrown away */
+    struct out_item *out, **out_end;
+    uint64_t out_memory;    /* bytes in memory */
+    struct out_item *spool; /* the file at the end of the queue, or NULL */
+    PyObject *addr, *port;  /* owned; REMOTE_ADDR and REMOTE_PORT, made when first needed */
+    struct peer peer;
+    struct conn *next;      /* free or dead list */
+};
+
+/* ---- one request and its response --------------------------------------- */
+
+enum response_phase { RESPONSE_NONE, RESPONSE_STARTED, RESPONSE_HEAD_SENT, RESPONSE_DONE };
+
+struct exchange {
+    struct exchange *next; /* free list */
+    struct conn *conn;
+    PyObject *environ;     /* owned */
+    PyObject *bytes;       /* owned: a body that came in one piece, or NULL */
+    struct start_response *start; /* owned */
+    struct body body;
+    struct chunked chunked;
+    uint64_t body_left;    /* of Content-Length */
+    uint8_t minor;
+    bool is_head : 1;      /* HEAD: no body on the wire */
+    bool is_chunked : 1;   /* the request's body is */
+    bool has_body : 1;
+    bool keep_alive : 1;
+    bool out_chunked : 1;  /* the response's body is */
+    bool no_body : 1;      /* no body may go on the wire */
+    bool failed : 1;       /* counted as an error */
+    uint8_t phase;         /* enum response_phase */
+    uint64_t sent;         /* bytes of the response's body */
+    uint64_t began_ns;     /* CLOCK_MONOTONIC, with an access log only */
+    int64_t wall_ns;       /* CLOCK_REALTIME, with an access log only */
+    char *head;            /* owned copy of the request's head, with an access log only */
+    size_t head_room;
+    struct slice method, target, path, query, referer, agent; /* into head */
+    struct slice authorization;
+    struct field *fields;  /* owned copy, only if the format asks for request fields */
+    uint32_t field_count;
+};
+
+/* ---- one thread --------------------------------------------------------- */
+
+struct answer { /* bytes of the lane's buffer that belong to one connection */
+    struct conn *conn;
+    uint32_t at, len;
+};
+
+struct lane {
+    struct server *server;
+    struct request request; /* the head under the parser */
+    char *in;               /* READ_SIZE bytes */
+    char *out;              /* answers that wait for the end of the batch */
+    uint32_t out_len;
+    struct answer answers[BATCH];
+    uint32_t answer_count;
+    uint64_t first_answer_ns;
+    uint64_t calls;         /* of the application, so far */
+    bool in_app;
+    struct epoll_event events[BATCH];
+};
+
+/* ---- the server ---------------------------------------------------------- */
+
+struct name_cache;
+
+struct server {
+    PyObject_HEAD
+    PyObject *app;          /* owned */
+    PyObject *on_error;     /* owned: called with what the application raised */
+    struct options options;
+    struct listener *listeners;
+    uint32_t listener_count;
+    bool accepting;
+    int epoll;
+    int wake;               /* eventfd */
+    struct wheel wheel;
+    uint64_t now_ms;        /* CLOCK_MONOTONIC_COARSE of this batch */
+    struct lane **lanes;
+    uint32_t lane_count;
+    struct lane *leader;
+    struct conn *free, *dead;
+    struct conn **slabs;    /* every connection ever made, for the drain's walk */
+    uint32_t slab_count;
+    uint32_t conns;         /* open ones */
+    struct exchange *exchanges; /* free list */
+    uint32_t exchange_count;
+    struct name_cache *names;
+    uint64_t *slot;         /* the scoreboard's words */
+    Py_buffer slot_view;
+    uint64_t requests;
+    uint64_t request_cost_ns; /* of one request, lately */
+    int32_t pid;
+    bool drain_asked, draining, stopped;
+    uint64_t drain_end_ms, idle_end_ms, next_accept_ms;
+    char date[64];          /* "Date: ...\r\n" */
+    uint32_t date_len;
+    int64_t date_second;
+    struct log_format *log_format;
+    struct logbuf *log;
+    struct trust *trust, *proxy_trust;
+    struct guard *guard;
+};
+
+static inline bool slice_equals(struct slice text, const char *word) {
+    size_t len = strlen(word);
+    return text.len == len && memcmp(text.at, word, len) == 0;
+}
+
+/* ---- clock.c -------------------------------------------------------------- */
+uint64_t clock_ms(void);
+uint64_t clock_ns(void);
+int64_t wall_ns(void);
+/* Refreshes server->date at most once per second. */
+void date_refresh(struct server *server);
+
+/* ---- accept.c ------------------------------------------------------------- */
+/* Puts the listening sockets into the epoll set, or takes them out, as the server's state asks. */
+void listeners_arm(struct server *server);
+/* Accepts one connection. */
+void listener_accept(struct server *server, struct listener *listener);
+
+/* ---- conn.c --------------------------------------------------------------- */
+/* A connection of an accepted descriptor, which it owns from now on; NULL (and fd closed) without memory. */
+struct conn *conn_open(struct server *server, int fd, uint32_t listener);
+/* Events of the epoll set. */
+void conn_event(struct lane *lane, struct conn *conn, uint32_t events);
+/* A deadline has passed. */
+void conn_expired(struct lane *lane, struct conn *conn);
+/* Closes at once; the structure is freed at the end of the batch. */
+void conn_close(struct conn *conn);
+/* The application is done with it: the next request, or the end once all is sent. */
+void conn_answered(struct conn *conn);
+/* Its part of a batch went to the kernel or into its queue. */
+void conn_sent(struct conn *conn);
+/* Its queue is empty: goes on with bytes that were read before, or ends. */
+void conn_resume(struct lane *lane, struct conn *conn);
+void conn_want(struct conn *conn, enum conn_want want);
+void conn_free_all(struct server *server);
+/* Gives closed ones back; only between two batches, as events may point at them. */
+void conns_bury(struct server *server);
+/* Idle ones are closed at that time at the latest. */
+void conns_shorten(struct server *server, uint64_t due_ms);
+/* Answers without the application, and closes. */
+void conn_refuse(struct lane *lane, struct conn *conn, int status, const char *reason);
+
+/* ---- exchange.c ------------------------------------------------------------ */
+struct exchange *exchange_open(struct server *server, struct conn *conn);
+void exchange_close(struct exchange *exchange);
+/* Keeps what the access log will want of a head that is about to be overwritten; 0, or -1. */
+int exchange_keep(struct exchange *exchange, const struct request *request, const char *head);
+/* Writes the line of a request that is over, if there is an access log. */
+void exchange_log(struct exchange *exchange, int status);
+void exchanges_free(struct server *server);
+
+/* ---- out.c: bytes on their way out ----------------------------------------- */
+/* Room for `len` bytes of an answer in the lane's buffer; NULL when `len` is more than OUT_SIZE.
+ * Bytes written there are announced with out_wrote(). */
+char *out_room(struct lane *lane, struct conn *conn, size_t len);
+void out_wrote(struct lane *lane, struct conn *conn, size_t len);
+/* Sends what waits in the lane's buffer, and queues what the peers do not take. */
+void out_flush(struct lane *lane);
+/* Sends a block now, behind what waits for this connection, and queues what the peer does not
+ * take. `bytes` (borrowed, or NULL) keeps `block` alive. 0, or -1: the connection is closed. */
+int out_send(struct lane *lane, struct conn *conn, PyObject *bytes, const char *block, size_t len,
+             const char *tail, size_t tail_len);
+/* Sends a range of a file. Takes the descriptor over, also on failure. 0, or -1: closed. */
+int out_send_file(struct lane *lane, struct conn *conn, int fd, uint64_t at, uint64_t end);
+/* The peer takes bytes again. */
+void out_continue(struct lane *lane, struct conn *conn);
+/* Throws the queue away. */
+void out_clear(struct conn *conn);
+
+/* ---- wsgi.c ---------------------------------------------------------------- */
+/* The head is complete: builds the environ. 0, or a status to refuse with. */
+int wsgi_head(struct lane *lane, struct exchange *exchange, struct request *request,
+              const char **reason);
+/* The body is complete: calls the application and answers. */
+void wsgi_run(struct lane *lane, struct exchange *exchange);
+
+/* ---- environ.c --------------------------------------------------------------- */
+int names_ready(void);
+struct name_cache *names_new(void);
+void names_free(struct name_cache *names);
+/* A new environ, or NULL with an exception. */
+PyObject *environ_build(struct server *server, struct conn *conn, const struct request *request,
+                        const struct forwarded *said);
+/* Adds wsgi.input, and CONTENT_LENGTH of a body that was chunked. Steals `input`. */
+int environ_add_body(PyObject *environ, PyObject *input, int64_t length);
+
+/* ---- response.c --------------------------------------------------------------- */
+/* What start_response was given, rendered and checked. */
+struct start_response {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    struct exchange *exchange; /* borrowed; NULL once the request is over */
+    struct lane *lane;         /* borrowed; of the thread that calls the application */
+    uint16_t status;
+    bool called : 1;
+    bool has_length : 1;
+    bool has_date : 1;
+    bool has_server : 1;
+    uint64_t length;
+    uint32_t head_len, head_room;
+    char *head;                /* status line and fields; inline_head or owned */
+    char inline_head[HEAD_INLINE];
+};
+int response_ready(void);
+struct start_response *start_response_new(struct lane *lane, struct exchange *exchange);
+/* Takes the request's reference back: reused when nobody else holds one. */
+void start_response_release(struct start_response *start);
+/* One block of the body: sends the head first. `last`: nothing follows, and no block came before. 0, or -1. */
+int response_block(struct lane *lane, struct exchange *exchange, PyObject *bytes, bool whole);
+/* The head alone, with its length if it is known (-1: it is not). 0, or -1. */
+int response_head(struct lane *lane, struct exchange *exchange, int64_t length);
+/* The end of the body. */
+void response_end(struct lane *lane, struct exchange *exchange);
+
+/* ---- loop.c --------------------------------------------------------------------- */
+/* Handles what is ready; waits up to timeout_ms (-1: until something is). -1 with an exception. */
+int loop_step(struct lane *lane, int timeout_ms);
+/* Runs a lane until the server is finished; -1 with an exception. */
+int loop_run(struct lane *lane);
+/* Around each call of the application. */
+void loop_before_app(struct lane *lane);
+void loop_after_app(struct lane *lane);
+/* No new connections; what is under way is answered. */
+void server_drain(struct server *server);
+bool server_finished(const struct server *server);
+void slot_add(struct server *server, int word, int64_t amount);
+
+enum slot_word { SLOT_STATE, SLOT_PID, SLOT_IN_FLIGHT, SLOT_REQUESTS, SLOT_BUSY, SLOT_SENT, SLOT_BEAT, SLOT_ERRORS };
+
+#endif

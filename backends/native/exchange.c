@@ -1,0 +1,206 @@
+/* One request and its response: the memory of it, and its line in the access log. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core.h"
+
+#define LINE_ROOM (16 * 1024)
+#define KEPT_EXCHANGES 64 /* on the free list; more of them are freed */
+
+struct exchange *exchange_open(struct server *server, struct conn *conn) {
+    struct exchange *exchange = server->exchanges;
+
+    if (exchange != NULL) {
+        char *head = exchange->head;
+        size_t room = exchange->head_room;
+        server->exchanges = exchange->next;
+        server->exchange_count--;
+        memset(exchange, 0, sizeof *exchange);
+        exchange->head = head;
+        exchange->head_room = room;
+    } else if ((exchange = calloc(1, sizeof *exchange)) == NULL) {
+        return NULL;
+    }
+    exchange->conn = conn;
+    body_start(&exchange->body);
+    return exchange;
+}
+
+static void exchange_free(struct exchange *exchange) {
+    free(exchange->head);
+    free(exchange);
+}
+
+void exchange_close(struct exchange *exchange) {
+    struct server *server = exchange->conn->server;
+
+    Py_CLEAR(exchange->environ);
+    Py_CLEAR(exchange->bytes);
+    if (exchange->start != NULL)
+        start_response_release(exchange->start);
+    exchange->start = NULL;
+    body_free(&exchange->body);
+    free(exchange->fields);
+    exchange->fields = NULL;
+    if (server->exchange_count == KEPT_EXCHANGES) {
+        exchange_free(exchange);
+        return;
+    }
+    exchange->next = server->exchanges;
+    server->exchanges = exchange;
+    server->exchange_count++;
+}
+
+void exchanges_free(struct server *server) {
+    while (server->exchanges != NULL) {
+        struct exchange *exchange = server->exchanges;
+        server->exchanges = exchange->next;
+        exchange_free(exchange);
+    }
+    server->exchange_count = 0;
+}
+
+/* ---- the access log ---------------------------------------------------------------- */
+
+static struct slice moved(struct slice text, const char *from, const char *to) {
+    if (text.len > 0)
+        text.at = to + (text.at - from);
+    return text;
+}
+
+static int keep_fields(struct exchange *exchange, const struct request *request, const char *from) {
+    exchange->fields = malloc((request->count + 1) * sizeof *exchange->fields);
+    if (exchange->fields == NULL)
+        return -1;
+    exchange->field_count = request->count;
+    for (uint32_t i = 0; i < request->count; i++) {
+        exchange->fields[i].name = moved(request->fields[i].name, from, exchange->head);
+        exchange->fields[i].value = moved(request->fields[i].value, from, exchange->head);
+    }
+    return 0;
+}
+
+static struct slice field_named(const struct request *request, const char *name) {
+    size_t len = strlen(name);
+
+    for (uint32_t i = 0; i < request->count; i++)
+        if (slice_is(request->fields[i].name, name, len))
+            return request->fields[i].value;
+    return (struct slice){0};
+}
+
+int exchange_keep(struct exchange *exchange, const struct request *request, const char *head) {
+    const struct server *server = exchange->conn->server;
+    char *copy = exchange->head;
+
+    if (server->log == NULL)
+        return 0;
+    if (exchange->head_room < request->head_len) {
+        if ((copy = realloc(copy, request->head_len)) == NULL)
+            return -1;
+        exchange->head = copy;
+        exchange->head_room = request->head_len;
+    }
+    memcpy(copy, head, request->head_len);
+    exchange->began_ns = clock_ns();
+    exchange->wall_ns = wall_ns();
+    exchange->method = moved(request->method, head, copy);
+    exchange->target = moved(request->target, head, copy);
+    exchange->path = moved(request->path, head, copy);
+    exchange->query = moved(request->query, head, copy);
+    exchange->referer = moved(field_named(request, "referer"), head, copy);
+    exchange->agent = moved(field_named(request, "user-agent"), head, copy);
+    exchange->authorization = moved(field_named(request, "authorization"), head, copy);
+    return log_wants(server->log_format, LOG_REQUEST_FIELD) ? keep_fields(exchange, request, head)
+                                                            : 0;
+}
+
+static struct slice request_field(const struct exchange *exchange, struct slice name) {
+    for (uint32_t i = 0; i < exchange->field_count; i++) {
+        const struct field *field = &exchange->fields[i];
+        if (field->name.len == name.len && strncasecmp(field->name.at, name.at, name.len) == 0)
+            return field->value;
+    }
+    return (struct slice){0};
+}
+
+static struct slice response_field(const struct exchange *exchange, struct slice name) {
+    const struct start_response *start = exchange->start;
+    const char *at = start ? start->head : NULL, *end = start ? at + start->head_len : NULL;
+
+    while (at != NULL && (at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+        const char *line = ++at, *stop = memchr(at, '\r', (size_t)(end - at));
+        if (stop == NULL || (size_t)(stop - line) < name.len + 2u)
+            continue;
+        if (line[name.len] == ':' && strncasecmp(line, name.at, name.len) == 0)
+            return (struct slice){line + name.len + 2, (uint32_t)(stop - line - name.len - 2)};
+    }
+    return (struct slice){0};
+}
+
+/* Looks a key up in capitals, as CGI's are, and then as it is written ("wsgi.url_scheme"). */
+static PyObject *environ_get(PyObject *environ, struct slice name) {
+    PyObject *key = PyUnicode_DecodeUTF8(name.at, name.len, "replace");
+    PyObject *upper = key ? PyObject_CallMethod(key, "upper", NULL) : NULL;
+    PyObject *value = upper ? PyDict_GetItem(environ, upper) : NULL;
+
+    if (value == NULL && key != NULL)
+        value = PyDict_GetItem(environ, key);
+    Py_XDECREF(upper);
+    Py_XDECREF(key);
+    return value;
+}
+
+static struct slice environ_value(const struct exchange *exchange, struct slice name) {
+    PyObject *value = exchange->environ ? environ_get(exchange->environ, name) : NULL;
+    struct slice found = {0};
+    Py_ssize_t len;
+
+    if (value != NULL && PyUnicode_Check(value) &&
+        (found.at = PyUnicode_AsUTF8AndSize(value, &len)) != NULL)
+        found.len = (uint32_t)len;
+    PyErr_Clear();
+    return found;
+}
+
+static struct slice find(void *context, enum log_source source, struct slice name) {
+    const struct exchange *exchange = context;
+
+    switch (source) {
+    case LOG_REQUEST_FIELD:
+        return request_field(exchange, name);
+    case LOG_RESPONSE_FIELD:
+        return response_field(exchange, name);
+    case LOG_ENVIRON:
+        return environ_value(exchange, name);
+    }
+    return (struct slice){0};
+}
+
+void exchange_log(struct exchange *exchange, int status) {
+    const struct conn *conn = exchange->conn;
+    struct server *server = conn->server;
+    char line[LINE_ROOM];
+    struct log_facts facts = {
+        .remote = {conn->peer.text, conn->peer.text_len},
+        .method = exchange->method,
+        .target = exchange->target,
+        .path = exchange->path,
+        .query = exchange->query,
+        .referer = exchange->referer,
+        .agent = exchange->agent,
+        .minor = exchange->minor,
+        .status = (uint16_t)status,
+        .sent = exchange->sent,
+        .wall_ns = exchange->wall_ns,
+        .pid = server->pid,
+        .find = find,
+        .context = exchange,
+    };
+
+    if (server->log == NULL)
+        return;
+    facts.duration_ns = (int64_t)(clock_ns() - exchange->began_ns);
+    logbuf_append(server->log, line, log_render(server->log_format, &facts, line, sizeof line));
+}

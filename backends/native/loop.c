@@ -1,0 +1,198 @@
+/* The event loop: one epoll set per worker, led by one lane at a time. */
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "core.h"
+#include "guard.h"
+
+#define DEFER_NS 100000 /* answers wait for the end of a batch, but not longer than this */
+#define LOG_FLUSH_MS 1000
+
+/* ---- the scoreboard ---------------------------------------------------------------- */
+
+void slot_add(struct server *server, int word, int64_t amount) {
+    server->slot[word] += (uint64_t)amount;
+}
+
+/* ---- around the application ---------------------------------------------------------- */
+
+void loop_before_app(struct lane *lane) {
+    struct server *server = lane->server;
+
+    slot_add(server, SLOT_IN_FLIGHT, 1);
+    /* With one thread an answer may wait for its batch, as long as applications are fast. */
+    if (lane->answer_count > 0 &&
+        (server->lane_count > 1 || server->request_cost_ns > DEFER_NS ||
+         clock_ns() - lane->first_answer_ns > DEFER_NS))
+        out_flush(lane);
+    guard_enter(lane);
+}
+
+void loop_after_app(struct lane *lane) {
+    struct server *server = lane->server;
+
+    guard_leave(lane);
+    slot_add(server, SLOT_IN_FLIGHT, -1);
+    lane->calls++;
+}
+
+/* ---- one batch -------------------------------------------------------------------------- */
+
+static void woken(struct server *server) {
+    uint64_t count;
+
+    if (read(server->wake, &count, sizeof count) < 0)
+        return; /* another lane was faster */
+}
+
+static void dispatch(struct lane *lane, const struct epoll_event *event) {
+    struct server *server = lane->server;
+    void *what = event->data.ptr;
+
+    if (what == server)
+        woken(server);
+    else if (what == server->guard)
+        guard_receive(server);
+    else if ((struct listener *)what >= server->listeners &&
+             (struct listener *)what < server->listeners + server->listener_count)
+        listener_accept(server, what);
+    else
+        conn_event(lane, what, event->events);
+}
+
+static void expired(struct timer *timer, void *context) {
+    conn_expired(context, (struct conn *)timer);
+}
+
+static void measure(struct lane *lane, uint64_t began, uint64_t calls) {
+    struct server *server = lane->server;
+    uint64_t now = clock_ns(), count = lane->calls - calls;
+
+    if (count > 0) {
+        slot_add(server, SLOT_BUSY, (int64_t)(now - began));
+        server->request_cost_ns = (now - began) / count;
+    }
+    server->slot[SLOT_BEAT] = now;
+}
+
+static void settle(struct lane *lane) {
+    struct server *server = lane->server;
+
+    out_flush(lane);
+    if (server->leader != lane) /* another lane took over while this one was in the application */
+        return;
+    wheel_expire(&server->wheel, server->now_ms, expired, lane);
+    out_flush(lane);
+    if (server->drain_asked && !server->draining)
+        server_drain(server);
+    listeners_arm(server);
+    conns_bury(server);
+}
+
+/* ---- waiting ------------------------------------------------------------------------------ */
+
+static int sooner(int timeout, int64_t other) {
+    if (other < 0)
+        other = 0;
+    return timeout < 0 || other < timeout ? (int)other : timeout;
+}
+
+static int wait_time(const struct server *server, int timeout) {
+    int next = wheel_next(&server->wheel, server->now_ms);
+
+    timeout = sooner(timeout, server->options.beat_ms);
+    if (next >= 0)
+        timeout = sooner(timeout, next);
+    if (server->draining)
+        timeout = sooner(timeout, (int64_t)(server->drain_end_ms - server->now_ms));
+    if (server->next_accept_ms > server->now_ms)
+        timeout = sooner(timeout, (int64_t)(server->next_accept_ms - server->now_ms));
+    return timeout;
+}
+
+/* Waits without the GIL; what was logged is written first, as nothing else is to be done. */
+static int wait_for_events(struct lane *lane, int timeout) {
+    struct server *server = lane->server;
+    int count;
+
+    if (server->log != NULL && logbuf_flush(server->log) != 0)
+        timeout = sooner(timeout, LOG_FLUSH_MS);
+    timeout = wait_time(server, timeout);
+    Py_BEGIN_ALLOW_THREADS
+    guard_idle(server, true);
+    count = epoll_wait(server->epoll, lane->events, BATCH, timeout);
+    guard_idle(server, false);
+    Py_END_ALLOW_THREADS
+    return count;
+}
+
+int loop_step(struct lane *lane, int timeout_ms) { /* <- the backend's main loop runs this */
+    struct server *server = lane->server;
+    int count = epoll_wait(server->epoll, lane->events, BATCH, 0);
+    uint64_t began, calls = lane->calls;
+
+    if (count == 0 && timeout_ms != 0) /* only then is there time to let other threads in */
+        count = wait_for_events(lane, timeout_ms);
+    if (count < 0 && errno != EINTR) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    began = clock_ns();
+    server->now_ms = clock_ms();
+    date_refresh(server);
+    for (int i = 0; i < count && server->leader == lane; i++)
+        dispatch(lane, &lane->events[i]);
+    settle(lane);
+    measure(lane, began, calls);
+    return PyErr_CheckSignals();
+}
+
+/* ---- who leads ------------------------------------------------------------------------------ */
+
+/* Waits until this lane leads, or the server is finished. */
+static void take_the_lead(struct lane *lane) {
+    struct server *server = lane->server;
+
+    while (!server_finished(server) && server->leader != lane) {
+        if (server->leader == NULL || server->leader->in_app) {
+            server->leader = lane;
+            return;
+        }
+        Py_BEGIN_ALLOW_THREADS
+        guard_wait_for_call(server);
+        Py_END_ALLOW_THREADS
+    }
+}
+
+int loop_run(struct lane *lane) {
+    struct server *server = lane->server;
+    int result = 0;
+
+    while (result == 0 && !server_finished(server)) {
+        if (server->leader == lane)
+            result = loop_step(lane, -1);
+        else
+            take_the_lead(lane);
+    }
+    server->stopped = true;
+    if (server->leader == lane)
+        server->leader = NULL;
+    guard_call_all(server);
+    return result;
+}
+
+/* ---- the end ---------------------------------------------------------------------------------- */
+
+void server_drain(struct server *server) {
+    server->draining = true;
+    server->drain_end_ms = server->now_ms + server->options.drain_ms;
+    /* An idle connection may have its next request under way: it is answered, with
+     * `Connection: close`, and no connection is cut before a client could notice. */
+    conns_shorten(server, server->now_ms + server->options.grace_ms);
+}
+
+bool server_finished(const struct server *server) {
+    return server->stopped || (server->draining && (server->conns == 0 ||
+                                                    clock_ms() >= server->drain_end_ms));
+}

@@ -1,0 +1,91 @@
+"""From settings to the numbers that the core counts with: bytes and milliseconds."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import tempfile
+from typing import Any
+
+from chaussette.backends.base import IDLE_GRACE, heartbeat_period
+from chaussette.backends.counting import request_limit
+from chaussette.errors import ConfigError
+from chaussette.settings.server import ServerSettings
+
+CHUNK_LINE = 4096
+"""Bytes of one chunk-size line with its extension."""
+CHUNK_EXTENSIONS = 16 * 1024
+"""Bytes of extensions of all chunks of a body."""
+OUT_MEMORY = 1024 * 1024
+"""Bytes of one response that are kept in memory for a client that reads slowly."""
+OUT_FILE = 1024 * 1024 * 1024
+"""Bytes of it that are kept in a file; past that the application waits for the client."""
+MAX_CONNECTIONS = 10_000
+
+
+def options_of(settings: ServerSettings) -> dict[str, Any]:
+    """What `_core.Server` takes as its options. Raises ConfigError for what cannot be opened."""
+    return {
+        **_limits(settings),
+        **_times(settings),
+        **_log(settings),
+        "directory": tempfile.gettempdir(),
+        "drop_underscore": True,
+        "requests": request_limit(settings.max_requests, settings.max_requests_jitter),
+        "trust": settings.forwarded_allow_ips or None,
+        "believe": settings.forwarded_fields,
+        "proxy_protocol": settings.proxy_protocol,
+        "proxy_trust": settings.proxy_allow_ips or None,
+    }
+
+
+def _limits(settings: ServerSettings) -> dict[str, int]:
+    return {
+        "request_line": 8190,
+        "field_line": 16384,
+        "fields": 100,
+        "head": 65536,
+        "chunk_line": CHUNK_LINE,
+        "chunk_extensions": CHUNK_EXTENSIONS,
+        "trailers": 65536,
+        "trailer_fields": 100,
+        "body": 0,
+        "body_memory": 512 * 1024,
+        "out_memory": OUT_MEMORY,
+        "out_file": OUT_FILE,
+        "min_rate": 0,
+        "connections": settings.spawn or MAX_CONNECTIONS,
+    }
+
+
+def _times(settings: ServerSettings) -> dict[str, int]:
+    return {
+        "head_ms": 15000,
+        "body_ms": 30000,
+        "idle_ms": _ms(settings.keepalive),
+        "write_ms": 60000,
+        "beat_ms": _ms(heartbeat_period(settings)),
+        "drain_ms": _ms(settings.graceful_timeout),
+        "grace_ms": _ms(IDLE_GRACE),
+    }
+
+
+def _ms(seconds: float) -> int:
+    return min(math.ceil(seconds * 1000), 0xFFFFFFFF)
+
+
+def _log(settings: ServerSettings) -> dict[str, Any]:
+    if settings.accesslog is None:
+        return {}
+    return {"log_format": settings.access_log_format, "log_fd": _open(settings.accesslog)}
+
+
+def _open(path: str) -> int:
+    """A descriptor that the core duplicates; it stays open as long as the worker lives."""
+    if path == "-":
+        return sys.stdout.fileno()
+    try:
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise ConfigError(f"cannot open the access log {path!r}: {error.strerror}") from None

@@ -1,0 +1,54 @@
+"""The environ of a request before the request's own keys (PEP 3333), made once per socket."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+from typing import Any
+
+from chaussette.scoreboard import ENVIRONMENT
+from chaussette.settings.server import ServerSettings
+
+SOFTWARE = "Chaussette"
+"""Without a version: that is nobody's business (RFC 9110 section 10.2.4)."""
+
+
+def template_of(
+    listener: socket.socket, settings: ServerSettings, file_wrapper: type[Any]
+) -> dict[str, Any]:
+    """A fresh dict; the core copies it for each request."""
+    name, port = _address(listener)
+    return {
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "/",
+        "QUERY_STRING": "",
+        "SERVER_NAME": name,
+        "SERVER_PORT": port,
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "SERVER_SOFTWARE": SOFTWARE,
+        "REMOTE_ADDR": "",
+        "REMOTE_PORT": "",
+        "RAW_URI": "/",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": None,
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": settings.threads > 1,
+        "wsgi.multiprocess": ENVIRONMENT in os.environ,
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": file_wrapper,
+    }
+
+
+def _address(listener: socket.socket) -> tuple[str, str]:
+    """SERVER_NAME and SERVER_PORT: both are never empty (RFC 3875 section 4.1.14)."""
+    if listener.family == socket.AF_UNIX:
+        return "localhost", "80"
+    host, port = listener.getsockname()[:2]
+    if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+        host = socket.gethostname()
+    return host, str(port)
