@@ -100,8 +100,8 @@ static enum parse_result read_coding(struct request *request, struct slice value
 }
 
 /* RFC 9110 section 7.6.1. */
-static enum parse_result read_connection(struct request *request, struct options *options,
-                                         struct slice value)
+static enum parse_result read_connection(struct request *request,
+                                         struct connection_options *options, struct slice value)
 {
     struct slice option;
     while (next_element(&value, &option)) {
@@ -128,7 +128,7 @@ static enum parse_result read_expect(struct request *request, struct slice value
     return PARSE_DONE;
 }
 
-enum parse_result framing_field(struct request *request, struct options *options,
+enum parse_result framing_field(struct request *request, struct connection_options *options,
                                 enum known_field which, struct slice value)
 {
     switch (which) {
@@ -154,7 +154,7 @@ enum parse_result framing_field(struct request *request, struct options *options
     return PARSE_DONE;
 }
 
-enum parse_result framing_end(struct request *request, const struct options *options)
+enum parse_result framing_end(struct request *request, const struct connection_options *options)
 {
     bool version_1_1 = request->minor > 0;
     if (version_1_1 && request->known[KNOWN_HOST] == 0) {

@@ -6,7 +6,7 @@
 #include "parse.h"
 
 /* The connection options seen so far. */
-struct options {
+struct connection_options {
     bool close;
     bool keep_alive;
     bool upgrade;
@@ -35,11 +35,11 @@ static inline enum known_field known_field_of(struct slice name)
 enum parse_result refuse(struct request *request, uint16_t status, const char *reason);
 
 /* Reads one known field. PARSE_DONE or PARSE_ERROR. */
-enum parse_result framing_field(struct request *request, struct options *options,
+enum parse_result framing_field(struct request *request, struct connection_options *options,
                                 enum known_field which, struct slice value);
 
 /* Checks what can only be said of all fields together, and sets what follows from
  * them. PARSE_DONE or PARSE_ERROR. */
-enum parse_result framing_end(struct request *request, const struct options *options);
+enum parse_result framing_end(struct request *request, const struct connection_options *options);
 
 #endif

@@ -251,7 +251,8 @@ static enum parse_result refuse_name(struct request *request, const char *name, 
 }
 
 /* Keeps the field in fields[count]. */
-static inline enum parse_result keep_field(struct request *request, struct options *options)
+static inline enum parse_result keep_field(struct request *request,
+                                           struct connection_options *options)
 {
     const struct field *field = &request->fields[request->count++];
     enum known_field which = known_field_of(field->name);
@@ -277,7 +278,7 @@ static inline void set_value(struct slice *value, const char *at, const char *en
 }
 
 static enum parse_result read_field(struct cursor *cursor, struct request *request,
-                                    struct options *options, bool drop_underscore)
+                                    struct connection_options *options, bool drop_underscore)
 {
     const char *name = cursor->at;
     /* From the name on, not from the colon: the two scans then run side by side. */
@@ -313,7 +314,7 @@ static enum parse_result read_field(struct cursor *cursor, struct request *reque
 static enum parse_result read_fields(struct cursor *cursor, struct request *request,
                                      const struct parse_limits *limits)
 {
-    struct options options = {false, false, false};
+    struct connection_options options = {false, false, false};
     uint32_t most = limits->fields < PARSE_MAX_FIELDS ? limits->fields : PARSE_MAX_FIELDS;
     for (uint32_t lines = 0;; lines++) {
         open_line(cursor, limits->field_line, 431);

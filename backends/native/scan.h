@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#if defined(__SSE2__)
+#if defined(__SSE2__) && !defined(SCAN_SCALAR)
 #include <emmintrin.h>
 #endif
 
@@ -58,7 +58,7 @@ static inline const char *scan_target_scalar(const char *at, const char *end)
     return scan_class(at, end, CLASS_TARGET);
 }
 
-#if defined(__SSE2__)
+#if defined(__SSE2__) && !defined(SCAN_SCALAR)
 
 static inline __m128i load16(const char *at)
 {
