@@ -8,44 +8,27 @@ called from any thread.
 
 from __future__ import annotations
 
-import asyncio
-import atexit
 import contextlib
-import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from chaussette.arbiter import arbiter as inner
-from chaussette.arbiter.lifecycle import State
+from chaussette.arbiter.library_life import EmbeddedLife
+from chaussette.arbiter.library_settings import arbiter_settings, plugin_from
 from chaussette.arbiter.members import CircusSocket, Watcher
-from chaussette.arbiter.stack import Surroundings, run_stack
-from chaussette.arbiter.watcher import Watcher as Inner
-from chaussette.arbiter.wish import Outcome
-from chaussette.errors import ConfigError, NotRunning, SpawnError, did_you_mean
-from chaussette.settings import plugins as plugin_settings
+from chaussette.arbiter.stack import Surroundings
+from chaussette.errors import ConfigError, did_you_mean
 from chaussette.settings import stats as stats_settings
-from chaussette.settings.arbiter import ArbiterSettings
-from chaussette.settings.declare import key_names
 from chaussette.settings.load import StackConfig
-from chaussette.settings.values import typed, watcher_from
+from chaussette.settings.values import watcher_from
 from chaussette.settings.watcher import WatcherSettings
 
-log = logging.getLogger("chaussette.arbiter")
-T = TypeVar("T")
-_CIRCUS_ONLY = (
-    "context loop stream_backend ssh_server proc_name prereload_fn endpoint_owner_mode"
-).split()
-"""Circus's arguments that cannot mean anything here."""
 
-
-class Arbiter:
+class Arbiter(EmbeddedLife):
     """Watchers and their processes, run from a program.
 
     `watchers` are Watcher objects or dictionaries of their options, `plugins`
@@ -55,6 +38,9 @@ class Arbiter:
     runs; with `signals`, it handles SIGTERM and the like as circusd does (only
     from the main thread). Raises ConfigError.
     """
+
+    _restarting = False
+    """What programs written for Circus ask, to start it once more: it never wants that."""
 
     def __init__(
         self,
@@ -69,112 +55,23 @@ class Arbiter:
         signals: bool = False,
         **settings: Any,
     ) -> None:
-        self.background = background
+        super().__init__(background)
         self.pidfile: str | None = None
         self.loggerconfig: str | None = settings.get("loggerconfig")
         self._signals = signals
         self._env = dict(env or {})
         self._wants_logging = bool({"loglevel", "logoutput", "loggerconfig"} & settings.keys())
         self._settings = stats_settings.completed(
-            _arbiter_settings(settings, endpoint, pubsub_endpoint)
+            arbiter_settings(settings, endpoint, pubsub_endpoint)
         )
         self.pidfile = self._settings.pidfile
         self._sockets = [
             one if isinstance(one, CircusSocket) else CircusSocket(**one) for one in sockets
         ]
-        self._plugins = [_plugin(one) for one in plugins or ()]
+        self._plugins = [plugin_from(one) for one in plugins or ()]
         self._watchers: list[Watcher] = []
         for one in watchers:
             self._add(one)
-        self._lock = threading.Lock()
-        self._inner: inner.Arbiter | None = None
-        self._thread: int | None = None
-        self._calls: set[Future[Any]] = set()
-        self._began: Future[None] = Future()
-        self._up: Future[None] = Future()
-        self._ended: Future[int] = Future()
-        self._ended.set_result(0)
-
-    # -- its life ---------------------------------------------------------------
-
-    def start(self, cb: Callable[[Future[None]], object] | None = None) -> Future[None]:
-        """Runs until it is stopped; in the background, returns once it runs.
-
-        `cb` is called, in the arbiter's thread, once the processes are up; the
-        future that it gets, and that is returned, is the outcome. Raises
-        ConfigError, SocketError and the like when it cannot be started.
-        """
-        self._prepare(cb)
-        if not self.background:
-            self._run()
-            return self._up
-        self._run_in_thread()
-        self._began.result()
-        return self._up
-
-    async def start_async(self, ready: bool = False) -> None:
-        """Starts it in the background of an asyncio program; with `ready`, until all is up."""
-        self._prepare(None)
-        self._run_in_thread()
-        await asyncio.wrap_future(self._began)
-        if ready:
-            await asyncio.wrap_future(self._up)
-
-    def wait_ready(self, timeout: float | None = None) -> None:
-        """Waits until all processes are up.
-
-        Raises SpawnError when some did not come up, TimeoutError when it took too long.
-        """
-        self._up.result(timeout)
-
-    def stop(self) -> None:
-        """Ends all processes, and the arbiter; waits until it is done.
-
-        From the arbiter's own thread (a callback, a signal handler) it only asks.
-        One that does not run is no error.
-        """
-        if self._ask_to_stop() and self._thread != threading.get_ident():
-            with contextlib.suppress(Exception):
-                self._ended.result()
-
-    async def stop_async(self) -> None:
-        """`stop` for an asyncio program."""
-        if self._ask_to_stop():
-            await asyncio.wait([asyncio.wrap_future(self._ended)])
-
-    def join(self, timeout: float | None = None) -> int:
-        """Waits for its end; returns the exit code that circusd would have."""
-        return self._ended.result(timeout)
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs."""
-        return self._inner is not None
-
-    def __enter__(self) -> Arbiter:
-        self.background = True
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    async def __aenter__(self) -> Arbiter:
-        await self.start_async()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.stop_async()
 
     # -- what it has --------------------------------------------------------------
 
@@ -242,55 +139,6 @@ class Arbiter:
         """Ends all processes and starts them anew."""
         self._together("restart")
 
-    def ask(self, what: Callable[[inner.Arbiter], T]) -> T:
-        """Calls something in the arbiter's thread, with the arbiter of arbiter.py.
-
-        Raises NotRunning where it does not run.
-        """
-        outcome: Future[T] = Future()
-        is_own = self._thread == threading.get_ident()
-        with self._lock:
-            running = self._inner
-            if running is None:
-                raise NotRunning("the arbiter does not run")
-            call = partial(_settle, outcome, what, running)
-            if not is_own:
-                self._calls.add(outcome)
-                running.loop.soon(call)
-                running.loop.wake()
-        if is_own:
-            call()
-        try:
-            return outcome.result()
-        finally:
-            self._calls.discard(outcome)
-
-    def order(self, name: str, act: Callable[[Inner, Callable[[Outcome], None]], object]) -> None:
-        """Has a watcher do something, and waits until it is done, but in its own thread.
-
-        Raises SpawnError with the reason when it failed.
-        """
-        done: Future[Outcome] = Future()
-        with self._lock:
-            self._calls.add(done)
-
-        def settle(outcome: Outcome) -> None:
-            if not done.done():
-                done.set_result(outcome)
-
-        def call(arbiter: inner.Arbiter) -> None:
-            watcher = arbiter.watcher(name)
-            if watcher is None:
-                raise KeyError(f"no watcher {name!r}")
-            act(watcher, settle)
-
-        try:
-            self.ask(call)
-            if self._thread != threading.get_ident() and not (outcome := done.result()).ok:
-                raise SpawnError(outcome.reason)
-        finally:
-            self._calls.discard(done)
-
     # -- details ------------------------------------------------------------------
 
     def _add(self, one: Watcher | Mapping[str, Any]) -> Watcher:
@@ -309,37 +157,6 @@ class Arbiter:
         for thread in threads:
             thread.join()
 
-    def _prepare(self, cb: Callable[[Future[None]], object] | None) -> None:
-        with self._lock:
-            if not self._ended.done():
-                raise ConfigError("the arbiter runs already")
-            self._began, self._up, self._ended = Future(), Future(), Future()
-            for one in (self._began, self._up, self._ended):
-                one.set_running_or_notify_cancel()
-        if cb is not None:
-            self._up.add_done_callback(cb)
-
-    def _run_in_thread(self) -> None:
-        atexit.register(self.stop)
-        threading.Thread(target=self._run_quietly, name="chaussette-arbiter", daemon=True).start()
-
-    def _run_quietly(self) -> None:
-        # Whoever waits for the start or the end gets the exception.
-        with contextlib.suppress(BaseException):
-            self._run()
-
-    def _run(self) -> None:
-        error: BaseException | None = None
-        code = 0
-        try:
-            with self._runtime_dir() as config:
-                code = run_stack(config, self._surroundings())
-        except BaseException as caught:
-            error = caught
-            raise
-        finally:
-            self._end(code, error)
-
     def _surroundings(self) -> Surroundings:
         is_main = threading.current_thread() is threading.main_thread()
         return Surroundings(
@@ -350,6 +167,10 @@ class Arbiter:
             has_logging=self._wants_logging,
         )
 
+    def _bound(self, arbiter: inner.Arbiter) -> None:
+        for one in self._sockets:
+            one.bound(arbiter.sockets.get(one.name))
+
     def _has_endpoint(self) -> bool:
         settings = self._settings
         given = (settings.endpoint, settings.pubsub_endpoint, settings.runtime_dir)
@@ -359,7 +180,7 @@ class Arbiter:
         return (stats_settings.watcher(self._settings),) if self._settings.statsd else ()
 
     @contextlib.contextmanager
-    def _runtime_dir(self) -> Iterator[StackConfig]:
+    def _configured(self) -> Iterator[StackConfig]:
         """The configuration; endpoints that were not given are in a directory of our own."""
         config = StackConfig(
             self._settings,
@@ -374,70 +195,6 @@ class Arbiter:
             yield replace(config, arbiter=replace(self._settings, runtime_dir=path))
         finally:
             shutil.rmtree(path, ignore_errors=True)
-
-    def _announced(self, arbiter: inner.Arbiter) -> None:
-        """Called before anything is started, in the arbiter's thread."""
-        self._thread = threading.get_ident()
-        arbiter.host = self
-        arbiter.listeners.append(lambda *_: self._look_whether_up(arbiter))
-        for one in self._sockets:
-            one.bound(arbiter.sockets.get(one.name))
-        with self._lock:
-            self._inner = arbiter
-        # Twice: the first round only plans the starts.
-        arbiter.loop.soon(lambda: arbiter.loop.soon(partial(self._has_begun, arbiter)))
-
-    def _has_begun(self, arbiter: inner.Arbiter) -> None:
-        self._began.set_result(None)
-        self._look_whether_up(arbiter)
-
-    def _look_whether_up(self, arbiter: inner.Arbiter) -> None:
-        if not self._up.done() and self._began.done():
-            # Behind the change that the event tells of.
-            arbiter.loop.soon(partial(self._check_up, arbiter))
-
-    def _check_up(self, arbiter: inner.Arbiter) -> None:
-        watchers = list(arbiter.watchers.values())
-        if self._up.done() or not all(map(_is_settled, watchers)):
-            return
-        failed = [f"{one.name}: {one.failure}" for one in watchers if one.restarts.parked]
-        if failed:
-            self._up.set_exception(SpawnError("; ".join(failed)))
-        else:
-            self._up.set_result(None)
-
-    def _ask_to_stop(self) -> bool:
-        """Asks it to stop; whether it runs, or is about to."""
-        with self._lock:
-            if self._ended.done():
-                return False
-        if self._thread != threading.get_ident():
-            with contextlib.suppress(Exception):
-                self._began.result()
-        with self._lock:
-            running = self._inner
-            if running is not None:
-                running.loop.soon(lambda: None if running.stopping else running.stop())
-                running.loop.wake()
-        return True
-
-    def _end(self, code: int, error: BaseException | None) -> None:
-        atexit.unregister(self.stop)
-        with self._lock:
-            self._inner = None
-            self._thread = None
-            calls, self._calls = list(self._calls), set()
-        gone = error or NotRunning("the arbiter has ended")
-        for call in calls:
-            if not call.done():
-                call.set_exception(NotRunning("the arbiter has ended"))
-        for waiting in (self._began, self._up):
-            if not waiting.done():
-                waiting.set_exception(gone)
-        if error is not None:
-            self._ended.set_exception(error)
-        else:
-            self._ended.set_result(code)
 
 
 def get_arbiter(
@@ -481,53 +238,3 @@ def get_trainer(
     """
     watcher = {"cmd": cmd, "numprocesses": n, "copy_env": True, **options}
     return Arbiter([watcher], background=background)
-
-
-def _arbiter_settings(
-    settings: dict[str, Any], endpoint: str | None, pubsub_endpoint: str | None
-) -> ArbiterSettings:
-    for name in _CIRCUS_ONLY:
-        if settings.pop(name, None) is not None:
-            log.warning("%s means nothing here: it is Circus's own", name)
-    given = {**settings, "endpoint": endpoint, "pubsub_endpoint": pubsub_endpoint}
-    try:
-        return typed(
-            ArbiterSettings,
-            {
-                key: value
-                for key, value in given.items()
-                if value is not None or key not in key_names(ArbiterSettings)
-            },
-        )
-    except ConfigError as error:
-        raise ConfigError(f"arbiter: {error}") from None
-
-
-def _plugin(values: Mapping[str, Any]) -> Any:
-    texts = {key: str(value) for key, value in values.items()}
-    label = texts.pop("name", "") or texts.get("use", "").rpartition(".")[2].lower()
-    try:
-        plugin_settings.check(texts)
-    except ConfigError as error:
-        raise ConfigError(f"plugin {label!r}: {error}") from None
-    return plugin_settings.watcher(label, texts)
-
-
-def _is_settled(watcher: Inner) -> bool:
-    """Whether nothing is to be expected of a watcher without an event from outside."""
-    settings = watcher.settings
-    if not watcher.wish.running:
-        return not settings.autostart or settings.on_demand or not settings.respawn
-    ready = sum(one.state is State.READY for one in watcher.processes())
-    return watcher.restarts.parked or ready >= watcher.wanted()
-
-
-def _settle(outcome: Future[T], what: Callable[[inner.Arbiter], T], arbiter: inner.Arbiter) -> None:
-    try:
-        value = what(arbiter)
-    except Exception as error:  # noqa: BLE001 - it goes to whoever has asked
-        if not outcome.done():
-            outcome.set_exception(error)
-        return
-    if not outcome.done():
-        outcome.set_result(value)

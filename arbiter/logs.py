@@ -51,7 +51,7 @@ def logging_as_before() -> Iterator[None]:
 def set_up_logging(settings: ArbiterSettings, streams: StreamTable) -> None:
     """Sends the log where the settings say. Raises ConfigError."""
     if settings.loggerconfig is not None:
-        _from_file(settings.loggerconfig)
+        configure_from_file(settings.loggerconfig)
         return
     logger = logging.getLogger("chaussette")
     logger.setLevel(settings.loglevel.upper())
@@ -121,7 +121,8 @@ def _yaml(text: str) -> Any:
         raise ValueError(error) from None
 
 
-def _from_file(path: str) -> None:
+def configure_from_file(path: str) -> None:
+    """Has logging read a configuration file. Raises ConfigError."""
     import logging.config  # rarely wanted, and not small
 
     try:

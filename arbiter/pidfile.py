@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import stat
+from typing import ClassVar
 
 from chaussette.errors import AlreadyRunning, ConfigError
 
@@ -17,6 +18,17 @@ class Pidfile:
     kernel may have given that number to somebody else. Raises AlreadyRunning
     or ConfigError.
     """
+
+    _held: ClassVar[set[tuple[int, int]]] = set()
+
+    @classmethod
+    def is_held_here(cls, path: str) -> bool:
+        """Whether this very process holds the file already (see standins.py)."""
+        try:
+            state = os.stat(path)
+        except OSError:
+            return False
+        return (state.st_dev, state.st_ino) in cls._held
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -38,9 +50,13 @@ class Pidfile:
             raise AlreadyRunning(f"pidfile {path!r} is held by pid {pid or 'unknown'}") from None
         os.ftruncate(self._fd, 0)
         os.write(self._fd, f"{os.getpid()}\n".encode())
+        state = os.fstat(self._fd)
+        self._key = (state.st_dev, state.st_ino)
+        self._held.add(self._key)
 
     def close(self) -> None:
         """Removes the file where it is still the one that we hold."""
+        self._held.discard(self._key)
         try:
             if os.stat(self.path).st_ino == os.fstat(self._fd).st_ino:
                 os.unlink(self.path)

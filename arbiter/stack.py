@@ -84,8 +84,8 @@ def run_stack(config: StackConfig, surroundings: Surroundings | None = None) -> 
             set_up_logging(config.arbiter, streams)
         stack.callback(table.close)
         table.open(config.sockets, passed)
-        if config.arbiter.pidfile is not None:
-            stack.callback(Pidfile(config.arbiter.pidfile).close)
+        if (path := config.arbiter.pidfile) is not None and not Pidfile.is_held_here(path):
+            stack.callback(Pidfile(path).close)
         if is_host:
             OpenFiles.make_room(_fds_needed(config))
         arbiter = Arbiter(config, table, streams, Loop())
