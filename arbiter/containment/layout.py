@@ -193,11 +193,24 @@ def _is_ours(group: Path) -> bool:
 
 
 def _is_busy(base: Path) -> bool:
-    """Whether others are in it. The root of the hierarchy may have processes, always."""
+    """Whether others are in it: neither we nor what descends from us.
+
+    The root of the hierarchy may have processes, always.
+    """
     if not (base / "cgroup.type").exists():
         return False
-    others = {int(word) for word in _read(base / "cgroup.procs").split()} - {os.getpid()}
-    return bool(others)
+    return not all(_is_own(int(word)) for word in _read(base / "cgroup.procs").split())
+
+
+def _is_own(pid: int) -> bool:
+    """Whether a process is this one or descends from it; one that has just ended is, too."""
+    while pid > 1 and pid != os.getpid():
+        status = _read(Path(f"/proc/{pid}/status"))
+        found = re.search(r"^PPid:\s*(\d+)", status, re.MULTILINE)
+        if found is None:
+            return True
+        pid = int(found[1])
+    return pid == os.getpid()
 
 
 def _read(path: Path) -> str:

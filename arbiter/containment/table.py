@@ -24,6 +24,8 @@ from chaussette.errors import ConfigError
 from chaussette.settings.watcher import WatcherSettings, containment_mode
 
 log = logging.getLogger("chaussette.arbiter")
+_ROUNDS = 20
+"""How often what appears meanwhile is moved along."""
 LAST_WAIT = 5.0
 """Seconds that killed processes have to leave their groups when the arbiter ends."""
 
@@ -152,14 +154,24 @@ class GroupTable:
         return self._layout.own if self._layout is not None else None
 
     def _move(self, trunk: Trunk) -> None:
-        """Out of the base: a group with processes in it hands no controller out."""
+        """Out of the base, with what we have started: a group with processes in it hands
+        no controller out.
+        """
         if self._has_moved:
             return
         if not self.may_move:
             raise OSError(0, "limits need a control group of its own, not another program's")
         (trunk.path / LEAF).mkdir(exist_ok=True)
-        write(trunk.path / LEAF / "cgroup.procs", "0")
+        door = trunk.path / LEAF / "cgroup.procs"
+        write(door, "0")
         self._has_moved = True
+        for _ in range(_ROUNDS):  # one that we move may be forking
+            left = (trunk.path.parent / "cgroup.procs").read_text("ascii").split()
+            for pid in left:
+                with contextlib.suppress(OSError):  # it has ended, or the next round tells
+                    write(door, pid)
+            if not left:
+                break
 
     def _give_back(self, trunk: Trunk) -> None:
         base = trunk.path.parent
