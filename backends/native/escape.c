@@ -51,22 +51,18 @@ static size_t copy_plain(char *out, size_t room, const char *from, size_t len)
     return at;
 }
 
+/* An escape that does not fit is cut like everything else: what follows it then cannot fit. */
 static char *put_escaped(char *out, const char *end, unsigned char c)
 {
+    char escape[4] = {'\\', 'x', HEX[c >> 4], HEX[c & 15]};
+    size_t len = 4, room = (size_t)(end - out);
     if (c == '"' || c == '\\') {
-        if (end - out < 2)
-            return NULL;
-        *out++ = '\\';
-        *out++ = (char)c;
-        return out;
+        escape[1] = (char)c;
+        len = 2;
     }
-    if (end - out < 4)
-        return NULL;
-    *out++ = '\\';
-    *out++ = 'x';
-    *out++ = HEX[c >> 4];
-    *out++ = HEX[c & 15];
-    return out;
+    len = len < room ? len : room;
+    memcpy(out, escape, len);
+    return out + len;
 }
 
 char *escape_text(char *out, const char *end, struct slice text)
@@ -77,10 +73,7 @@ char *escape_text(char *out, const char *end, struct slice text)
         at += run;
         if (at == text.len || out == end)
             return out;
-        char *next = put_escaped(out, end, (unsigned char)text.at[at]);
-        if (!next)
-            return out;
-        out = next;
+        out = put_escaped(out, end, (unsigned char)text.at[at]);
     }
     return out;
 }
@@ -147,7 +140,7 @@ static char *put_json(char *out, const char *end, const char *text, size_t len, 
     size_t need = utf8_len(byte, len);
     *used = 1;
     if (byte[0] == '"' || byte[0] == '\\')
-        return put_escaped(out, end, byte[0]);
+        return end - out < 2 ? NULL : put_escaped(out, end, byte[0]);
     if (need == 2 && byte[0] == 0xc2 && byte[1] < 0xa0) { /* C1: terminals obey them, too */
         *used = 2;
         return put_unit(out, end, byte[1]);

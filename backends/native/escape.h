@@ -9,14 +9,15 @@
 #include "parse.h"
 
 /* Writes text with `"` and `\` after a backslash and whatever is not printable ASCII as \xHH.
- * Stops before the first character that does not fit. Returns where it stopped writing. */
+ * Stops at `end`, even within an escape. Returns where it stopped writing. */
 char *escape_text(char *out, const char *end, struct slice text);
 
 /* The same after %XX was decoded; a malformed escape stays as it is. */
 char *escape_path(char *out, const char *end, struct slice path);
 
 /* Writes text as the inside of a JSON string: valid UTF-8 as it is, any other byte as the
- * Latin-1 character \u00HH, so are control characters. */
+ * Latin-1 character \u00HH, so are control characters. Stops before the first character that
+ * does not fit whole. */
 char *escape_json(char *out, const char *end, struct slice text);
 
 #endif

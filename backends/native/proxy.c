@@ -38,9 +38,10 @@ static enum proxy_result read_v1(const char *data, size_t len, struct peer *clie
 {
     size_t most = len < V1_MAX ? len : V1_MAX;
     const char *cr = memchr(data, '\r', most), *lf = memchr(data, '\n', most);
-    if (lf && (!cr || lf != cr + 1))
+    /* Whichever comes first, so that the answer is the same in whatever pieces they come. */
+    if (lf && (!cr || lf < cr))
         return refuse(reason, "PROXY: a line that does not end in CRLF");
-    if (cr && (size_t)(cr - data) + 1 < most && !lf)
+    if (cr && (size_t)(cr - data) + 1 < most && cr[1] != '\n')
         return refuse(reason, "PROXY: a carriage return within the line");
     if (!lf)
         return len < V1_MAX ? PROXY_PARTIAL : refuse(reason, "PROXY: a line of more than 107 bytes");
