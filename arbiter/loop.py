@@ -142,6 +142,7 @@ class Loop:
             signal.set_wakeup_fd(-1)
             for number, handler in self._before.items():
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        self._callbacks.clear()
         self._epoll.close()
         self._urgent.close()
         self._wake_in.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 from typing import Protocol
 
@@ -36,7 +37,8 @@ class Outlet:
 
     Lines are kept whole so that processes that share a sink do not tear each
     other's apart; one that is not ended in time, or too long, is passed on as
-    it is. When the lane is full, nothing is read until there is room.
+    it is. When the lane is full, nothing is read until there is room, or the process
+    has waited long enough; from then on, what there is no room for is dropped.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class Outlet:
         self._tail_size = 0
         self._grown = False
         self._held = False
+        self._waited = False
+        self._limit: Timer | None = None
         self._timer: Timer | None = None
         loop.watch(fd, self.read)
 
@@ -112,7 +116,17 @@ class Outlet:
     def _hold(self) -> None:
         self._held = True
         self._loop.forget(self._fd)
+        if self._sink.waits < math.inf:
+            self._limit = self._loop.after(self._sink.waits, self._give_up)
         self._lane.when_room(self._room)
+
+    def _give_up(self) -> None:
+        """The process has waited long enough: it goes on, and its output is dropped."""
+        self._limit = None
+        if self._fd >= 0:
+            self._waited = True
+            self._lane.give_up(self._sink)
+            self._resume()
 
     def _room(self) -> None:
         """Called in the lane's thread."""
@@ -121,11 +135,18 @@ class Outlet:
             self._loop.wake()
 
     def _go_on(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
         if self._fd >= 0:
-            self._held = False
-            # Forgotten by _hold, and at most once: two calls may come for one end.
-            self._loop.forget(self._fd)
-            self._loop.watch(self._fd, self.read)
+            self._waited = False
+            self._resume()
+
+    def _resume(self) -> None:
+        self._held = False
+        # Forgotten by _hold, and at most once: two calls may come for one end.
+        self._loop.forget(self._fd)
+        self._loop.watch(self._fd, self.read)
 
     # -- lines --------------------------------------------------------------------
 
@@ -149,6 +170,10 @@ class Outlet:
 
     def _flush_late(self) -> None:
         self._timer = None
+        if self._held:
+            # Its end waits in the pipe: apart, one part might be dropped.
+            self._timer = self._loop.after(PATIENCE, self._flush_late)
+            return
         self._flush()
 
     def _flush(self) -> bool:
@@ -177,7 +202,7 @@ class Outlet:
         # A sink that writes something of its own before each part must not do so within a line.
         if len(parts) > 1 and (not self._sink.plain or sum(map(len, parts)) < CHUNK):
             parts = [b"".join(parts)]
-        return self._lane.put(self._sink, parts, self._origin)
+        return self._lane.put(self._sink, parts, self._origin, waited=self._waited)
 
 
 def _unfinished(data: bytes) -> int:

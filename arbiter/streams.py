@@ -3,8 +3,9 @@
 The arbiter's loop only reads pipes and queues bytes. Sinks that can be slow
 together (files of one file system, one terminal) share a lane: a queue and a
 thread. When a lane is full, processes that write to a file wait, as they would
-on the file itself; output for a terminal, a pipe or somebody's class is dropped,
-and counted, and said once there is room. Other lanes go on in either case.
+on the file itself, but for so long only (Sink.waits). Past that, and at once for a
+terminal, a pipe or somebody's class, output is dropped, and counted, and said once
+there is room. Other lanes go on in either case.
 """
 
 from __future__ import annotations
@@ -13,18 +14,22 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from chaussette.arbiter.sinks import make_sink
 from chaussette.arbiter.sinks.base import Origin, Sink, Unwritten
+from chaussette.arbiter.sinks.file import AppendedFile
 
 log = logging.getLogger("chaussette.arbiter")
 HOLD = 4 * 2**20
 """Bytes in a lane from which on readers wait, or output is dropped."""
 LIMIT = 32 * 2**20
 """Bytes in a lane from which on all is dropped: last words of the dead cannot wait."""
+STALLED = 1.0
+"""Seconds for one write past which a lane counts as stuck; its end is not waited for."""
 TOGETHER = 2**16
 """Bytes of short pieces that are written at a time; to join long ones would copy them."""
 
@@ -45,21 +50,26 @@ class Lane:
         self._thread: threading.Thread | None = None
         self._waiting: list[Callable[[], None]] = []
         self._lost: dict[Sink, int] = {}
+        self._began = 0.0
+        self._given_up = False
         self.dropped = 0
         """Bytes that were not written, since the start."""
 
-    def put(self, sink: Sink, parts: Sequence[bytes], origin: Origin) -> bool:
-        """Queues pieces of output, in a row; False when there is no room for more."""
+    def put(
+        self, sink: Sink, parts: Sequence[bytes], origin: Origin, *, waited: bool = False
+    ) -> bool:
+        """Queues pieces of output, in a row; False when there is no room for more.
+
+        Without room, what nobody waits for, or has `waited` for in vain, is dropped.
+        """
         size = sum(map(len, parts))
         with self._changed:
             full = self._pending + size > self._hold
-            if self._pending + size > self._limit or (full and not sink.waits):
+            if self._pending + size > self._limit or (full and (waited or not sink.waits)):
                 self._lose(sink, size)
                 return True
-            for data in parts:
-                self._queue.append((sink, data, origin))
+            self._add(*((sink, data, origin) for data in parts))
             self._pending += size
-            self._awake()
         return not full
 
     def when_room(self, callback: Callable[[], None]) -> None:
@@ -73,24 +83,44 @@ class Lane:
     def reopen(self, sink: Sink) -> None:
         """Has a sink reopened behind all that was queued for it before."""
         with self._changed:
-            self._queue.append((_Reopen(sink), b"", Origin(0, "")))
-            self._awake()
+            self._add((_Reopen(sink), b"", Origin(0, "")))
+
+    def give_up(self, sink: Sink) -> None:
+        """Somebody has waited for room in vain: said once, until there is room again."""
+        with self._changed:
+            said, self._given_up = self._given_up, True
+        if not said:
+            log.error("output is not written for %gs and more, and is dropped", sink.waits)
 
     def flush(self, timeout: float) -> bool:
-        """Waits until all is written, at most `timeout` seconds."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._queue and not self._busy, timeout)
+        """Waits until all is written, at most `timeout` seconds, and for no write that is stuck.
 
-    def close(self, timeout: float) -> None:
-        """Flushes and ends the thread; what is not written by then is lost."""
-        self.flush(timeout)
+        False when something is left.
+        """
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while self._queue or self._busy:
+                now = time.monotonic()
+                until = min(deadline, self._began + STALLED)
+                if now >= until:
+                    return False
+                self._changed.wait(until - now)
+        return True
+
+    def close(self, timeout: float) -> bool:
+        """Flushes and ends the thread; False when something is lost, being stuck."""
+        done = self.flush(timeout)
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+        return done
 
     # -- the thread -------------------------------------------------------------
 
-    def _awake(self) -> None:
+    def _add(self, *items: Item) -> None:
+        if not self._queue and not self._busy:
+            self._began = time.monotonic()
+        self._queue.extend(items)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
             self._thread.start()
@@ -106,6 +136,7 @@ class Lane:
                 if not self._queue:
                     return
                 self._busy = True
+                self._began = time.monotonic()
                 sink, data, origin = self._take()
                 lost = self._lost.pop(sink, 0) if data else 0
             try:
@@ -144,6 +175,7 @@ class Lane:
             self._pending -= size
             if self._waiting and self._pending <= self._hold // 2:
                 callbacks, self._waiting = self._waiting, []
+                self._given_up = False
         for callback in callbacks:
             callback()
 
@@ -183,16 +215,20 @@ class Writer:
         """Queues bytes for a sink; False when there is no room for more."""
         return self.lane(sink).put(sink, (data,), origin)
 
-    def close(self, timeout: float) -> None:
-        """Flushes and ends all lanes."""
-        for lane in self._lanes.values():
-            lane.close(timeout)
+    def close(self, timeout: float) -> set[Hashable]:
+        """Flushes and ends all lanes, in `timeout` seconds together; returns what is stuck."""
+        deadline = time.monotonic() + timeout
+        return {
+            name
+            for name, lane in self._lanes.items()
+            if not lane.close(max(0.0, deadline - time.monotonic()))
+        }
 
 
 class _Reopen:
     """A request to reopen a sink, in the shape of a sink, to keep its place in the queue."""
 
-    waits = True
+    waits = 0.0
     plain = False
 
     def __init__(self, sink: Sink) -> None:
@@ -240,8 +276,11 @@ class StreamTable:
 
     def close(self, timeout: float) -> None:
         """Writes what is queued and closes all sinks."""
-        self.writer.close(timeout)
+        stuck = self.writer.close(timeout)
         for sink in self._sinks.values():
+            if sink.lane in stuck and isinstance(sink, AppendedFile):
+                # close(2) may hang, too; and the thread that is stuck has the descriptor.
+                continue
             with contextlib.suppress(OSError):
                 sink.close()
         self._sinks.clear()

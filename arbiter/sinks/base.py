@@ -22,8 +22,8 @@ class Sink(Protocol):
 
     lane: Hashable
     """Sinks that can only be slow together have equal lanes, and share a thread."""
-    waits: bool
-    """Whether processes wait when the sink is slow; if not, output is dropped and counted."""
+    waits: float
+    """Seconds that a process waits for a slow sink; then its output is dropped and counted."""
     plain: bool
     """Whether bytes go there as they are, whichever process they are from."""
 

@@ -32,7 +32,7 @@ END_TIMEOUT = 2.0
 class HostedSink:
     """One stream host."""
 
-    waits = False
+    waits = 0.0
     plain = False
 
     def __init__(self, name: str, options: Mapping[str, str]) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Hashable
 from chaussette.arbiter.sinks.base import Origin, Unwritten, prefixed, write_all
 from chaussette.settings.streams import FileOptions, WatchedFileOptions
 
-OPEN = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+OPEN = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+"""Not blocking, or a FIFO without a reader (an error then, see fifo(7)) would hang the arbiter."""
 
 
 class AppendedFile:
@@ -21,18 +22,16 @@ class AppendedFile:
     may read it. A link is not followed then, since the user may have made it.
     """
 
-    waits = True
-
     def __init__(self, options: WatchedFileOptions, group: int | None = None) -> None:
         assert options.filename is not None
         self.path = options.filename
-        self.waits = options.when_full == "wait"
+        self.waits = options.when_full
         self.plain = not options.time_format
         self._time_format = options.time_format
         self._group = group
         self._torn = False
         self._fd = self._open()
-        self.lane: Hashable = ("disk", os.fstat(self._fd).st_dev)
+        self.lane: Hashable = _lane(self._fd)
 
     def write(self, data: bytes, origin: Origin) -> None:
         """Writes at the end of the file."""
@@ -64,6 +63,11 @@ class AppendedFile:
             raise
 
     def _open(self) -> int:
+        fd = self._open_now()
+        os.set_blocking(fd, True)
+        return fd
+
+    def _open_now(self) -> int:
         if self._group is None:
             return os.open(self.path, OPEN, 0o644)
         try:
@@ -74,6 +78,14 @@ class AppendedFile:
             with contextlib.suppress(PermissionError):
                 os.fchown(fd, -1, self._group)
         return fd
+
+
+def _lane(fd: int) -> Hashable:
+    """Files of one disk can only be slow together; a FIFO or a device is slow by itself."""
+    about = os.fstat(fd)
+    if stat.S_ISREG(about.st_mode):
+        return ("disk", about.st_dev)
+    return ("fd", about.st_dev, about.st_ino)
 
 
 class WatchedFileStream(AppendedFile):

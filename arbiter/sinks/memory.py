@@ -48,7 +48,7 @@ def as_callable(stream: Any) -> Callable[[dict[str, Any]], object]:
 class CalledSink:
     """Hands output to a callable, in a thread of its own."""
 
-    waits = False
+    waits = 0.0
     plain = False
 
     def __init__(self, stream: Callable[[dict[str, Any]], object]) -> None:

@@ -16,7 +16,7 @@ from chaussette.settings.streams import COLORS, FancyStdoutOptions
 class StdoutStream:
     """The arbiter's own standard output or error."""
 
-    waits = False
+    waits = 0.0
     plain = True
 
     def __init__(self, fd: int) -> None:

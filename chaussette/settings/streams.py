@@ -13,12 +13,24 @@ from typing import Any
 from chaussette.errors import ConfigError, did_you_mean
 from chaussette.settings import variables
 from chaussette.settings.declare import build, key_names, parse_value, setting, unknown_key
-from chaussette.settings.kinds import BOOL, PATH, SIZE, TEXT, choice, integer
+from chaussette.settings.kinds import BOOL, PATH, SIZE, TEXT, Kind, choice, integer, seconds
 
 COLORS = ("red", "green", "yellow", "blue", "magenta", "cyan", "white")
 WHEN = ("S", "M", "H", "D", "MIDNIGHT", *(f"W{day}" for day in range(7)))
 WITHOUT_MEANING = {"refresh_time": "output is written at once"}
 """Options that old configurations have, and why they are not needed."""
+
+
+def _patience(text: str) -> float:
+    word = text.strip().lower()
+    if word in ("wait", "drop"):
+        return float("inf") if word == "wait" else 0.0
+    return seconds().parse(word)
+
+
+PATIENCE = Kind(
+    "wait|drop|SECONDS", "wait, drop, or how many seconds are waited for before", _patience
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +39,11 @@ class WatchedFileOptions:
 
     filename: str | None = setting(None, PATH, "The file.")
     time_format: str = setting("", TEXT, "strftime format; puts `TIME [PID] | ` before each line.")
-    when_full: str = setting(
-        "wait",
-        choice("wait", "drop"),
-        "What happens when the disk is slower than the processes: they wait, or lines are "
-        "dropped and counted.",
+    when_full: float = setting(
+        1.0,
+        PATIENCE,
+        "What happens when the disk is slower than the processes: they wait so many seconds, then "
+        "lines are dropped and counted; wait: they wait as long as it takes; drop: not at all.",
     )
 
 
