@@ -42,12 +42,16 @@ class Can(enum.Flag):
     ACCESS_LOG = enum.auto()
     PROXY_HEADERS = enum.auto()
     PROXY_PROTOCOL = enum.auto()
+    LIMITS = enum.auto()
+    BODY_LIMIT = enum.auto()
 
 
 REASONS: Mapping[Can, str] = {
     Can.ACCESS_LOG: "it counts requests and logs none: let the proxy in front log them",
     Can.PROXY_HEADERS: "it reports the peer as it is: let a middleware read the proxy's fields",
     Can.PROXY_PROTOCOL: "it expects HTTP from the first byte on",
+    Can.LIMITS: "its sizes and times of requests are fixed, or other ones",
+    Can.BODY_LIMIT: "it does not bound bodies so: let the proxy in front or the application",
 }
 """Why a backend lacks a capability, where it does not give a reason of its own in `limits`."""
 

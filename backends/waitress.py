@@ -6,6 +6,7 @@ connections end when they should: Waitress would cut them all at once.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -40,7 +41,8 @@ class WaitressBackend:
         | Can.KEEPALIVE_TIMEOUT
         | Can.CHUNKED_REQUEST
         | Can.STREAMING
-        | Can.SPAWN_LIMIT,
+        | Can.SPAWN_LIMIT
+        | Can.BODY_LIMIT,
         requirement=REQUIREMENT,
         limits={
             Can.ASGI: "Waitress serves WSGI only",
@@ -50,6 +52,7 @@ class WaitressBackend:
         notes=(
             "--spawn limits connections: requests are limited by --threads already.",
             "A response without Content-Length ends its connection.",
+            "--limit-request-body counts the sizes of chunks, too, not only what is in them.",
         ),
     )
 
@@ -103,12 +106,17 @@ class WaitressBackend:
                 + (settings.spawn or DEFAULT_CONNECTIONS),
                 # Reads on while a request runs, and so sees that a client left.
                 channel_request_lookahead=1,
+                max_request_body_size=self._first_refused_size(),
                 clear_untrusted_proxy_headers=False,
                 ident="Chaussette",
             )
         channel = _draining_channel(self._is_leaving)
         for server in self._listeners():
             server.channel_class = channel
+
+    def _first_refused_size(self) -> int:
+        limit = self._settings.limit_request_body
+        return limit + 1 if limit else sys.maxsize
 
     def _listeners(self) -> list[Any]:
         kind = self._waitress.BaseWSGIServer

@@ -138,6 +138,20 @@ def at_least(low: int) -> Kind[int]:
     )
 
 
+def size(low: int, high: int) -> Kind[int]:
+    """A number of bytes within the bounds, both included."""
+
+    def parse(text: str) -> int:
+        number = _size(text)
+        if not low <= number <= high:
+            raise ValueError(text)
+        return number
+
+    return Kind(
+        "SIZE", f"a number of bytes from {low} to {high}, with K, M or G if you like", parse
+    )
+
+
 def integer(low: int | None = None, high: int | None = None) -> Kind[int]:
     """A whole number within the bounds, both included."""
 

@@ -13,6 +13,7 @@ from chaussette.settings.declare import setting
 from chaussette.settings.kinds import (
     BOOL,
     PATH,
+    SIZE,
     TEXT,
     WORDS,
     choice,
@@ -20,16 +21,24 @@ from chaussette.settings.kinds import (
     integer,
     list_of,
     seconds,
+    size,
 )
 from chaussette.settings.networks import FIELD_NAMES, NETWORKS
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 HELLO_APP = "chaussette.hello:application"
 
+MOST_FIELDS = 128
+"""As many as the parser has room for: PARSE_MAX_FIELDS of backends/native/parse.h."""
+
+MOST_HEAD = 2**20
+"""Each connection may hold a head of that size; nobody needs a larger one."""
+
 _APPLICATION = "Application"
 _LISTEN = "Where to listen"
 _SERVER = "Server"
 _LIMITS = "Time limits"
+_REQUESTS = "Limits of a request"
 _PROXY = "Behind a proxy"
 _DEVELOPMENT = "Development"
 _LOG = "Log"
@@ -130,9 +139,10 @@ class ServerSettings:
     spawn: int | None = setting(
         None,
         integer(1),
-        "The most requests that one worker works on at a time.",
-        flags=("--spawn", "--worker-connections"),
-        aliases=("worker_connections",),
+        "The most requests that one worker works on at a time: on most backends, connections; "
+        "none: the backend's own limit.",
+        flags=("--spawn", "--max-connections", "--worker-connections"),
+        aliases=("max_connections", "worker_connections"),
         needs="SPAWN_LIMIT",
         group=_SERVER,
     )
@@ -164,6 +174,89 @@ class ServerSettings:
         "Seconds that a worker has to load the application; 0: no limit.",
         flags=("--boot-timeout",),
         group=_LIMITS,
+    )
+    header_timeout: float = setting(
+        10.0,
+        seconds(0.1),
+        "Seconds that a client has for the whole head of a request; after that 408.",
+        flags=("--header-timeout",),
+        needs="LIMITS",
+        group=_LIMITS,
+    )
+    body_timeout: float = setting(
+        30.0,
+        seconds(0.1),
+        "Seconds without a byte of a request body that is due; after that 408.",
+        flags=("--body-timeout",),
+        needs="LIMITS",
+        group=_LIMITS,
+    )
+    body_rate: int = setting(
+        500,
+        integer(0, 2**31 - 1),
+        "Bytes per second with which a request body must come, on the average once it has taken "
+        "body_timeout; below that 408; 0: any.",
+        flags=("--body-rate",),
+        needs="LIMITS",
+        group=_LIMITS,
+    )
+    write_timeout: float = setting(
+        60.0,
+        seconds(0.1),
+        "Seconds without a byte of a response that the client takes; then its connection is reset.",
+        flags=("--write-timeout",),
+        needs="LIMITS",
+        group=_LIMITS,
+    )
+    limit_request_line: int = setting(
+        8190,
+        size(0, MOST_HEAD),
+        "The longest request line, in bytes; past it 414; 0: as long as the head may be.",
+        flags=("--limit-request-line",),
+        needs="LIMITS",
+        group=_REQUESTS,
+    )
+    limit_request_fields: int = setting(
+        100,
+        integer(1, MOST_FIELDS),
+        "The most header fields of a request; past it 431.",
+        flags=("--limit-request-fields",),
+        needs="LIMITS",
+        group=_REQUESTS,
+    )
+    limit_request_field_size: int = setting(
+        16384,
+        size(0, MOST_HEAD),
+        "The longest header field, name and value, in bytes; past it 431; 0: as long as the head "
+        "may be.",
+        flags=("--limit-request-field-size", "--limit-request-field_size"),
+        needs="LIMITS",
+        group=_REQUESTS,
+    )
+    limit_request_head: int = setting(
+        65536,
+        size(1024, MOST_HEAD),
+        "The longest head of a request, in bytes; past it 431.",
+        flags=("--limit-request-head",),
+        needs="LIMITS",
+        group=_REQUESTS,
+    )
+    limit_request_body: int = setting(
+        2**30,
+        SIZE,
+        "The longest body of a request, in bytes; past it 413; 0: no limit.",
+        flags=("--limit-request-body",),
+        needs="BODY_LIMIT",
+        group=_REQUESTS,
+    )
+    body_memory: int = setting(
+        2**18,
+        size(0, 2**30),
+        "Bytes of a request body that are kept in memory; past them all of it goes to a temporary "
+        "file without a name, in TMPDIR.",
+        flags=("--body-memory",),
+        needs="LIMITS",
+        group=_REQUESTS,
     )
     max_requests: int = setting(
         0,

@@ -304,3 +304,21 @@ def test_threads(nest: Nursery, backend: str) -> None:
         for gate in gates:
             gate.close()
         assert [one.read().body, two.read().body] == [b"passed", b"passed"]
+
+
+@pytest.mark.backends(Can.WSGI | Can.BODY_LIMIT)
+def test_limit_of_the_body(nest: Nursery, backend: str) -> None:
+    server = nest.serve(backend, APP, "--limit-request-body", "1000")
+    with server.connect() as wire:
+        wire.ask("/digest", "POST", b"x" * 1000)
+        assert wire.read().body == digest(b"x" * 1000)
+    with server.connect() as wire:
+        # Refused for what it announces, before any of it is sent.
+        wire.send(b"POST /digest HTTP/1.1\r\nHost: test\r\nContent-Length: 1001\r\n\r\n")
+        assert wire.read().status == 413
+    with server.connect() as wire:
+        chunk = b"3e8\r\n" + b"x" * 1000 + b"\r\n"
+        wire.send(
+            b"POST /digest HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n" + 2 * chunk
+        )
+        assert wire.read().status == 413

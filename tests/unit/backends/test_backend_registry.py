@@ -32,6 +32,16 @@ OTHER_VALUES = {
     "forwarded_fields": "forwarded",
     "proxy_protocol": True,
     "proxy_allow_ips": "10.0.0.1",
+    "header_timeout": 1.0,
+    "body_timeout": 1.0,
+    "body_rate": 0,
+    "write_timeout": 1.0,
+    "limit_request_line": 0,
+    "limit_request_fields": 10,
+    "limit_request_field_size": 0,
+    "limit_request_head": 2048,
+    "limit_request_body": 0,
+    "body_memory": 0,
 }
 """A value that is not the default, for each setting that asks for a capability."""
 

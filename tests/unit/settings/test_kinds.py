@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import chaussette.backends.base
+from chaussette.errors import ConfigError
 from chaussette.settings.arbiter import ArbiterSettings
-from chaussette.settings.declare import declared
+from chaussette.settings.declare import build, declared
 from chaussette.settings.kinds import (
     BOOL,
     LIMIT,
@@ -23,13 +26,15 @@ from chaussette.settings.kinds import (
     list_of,
     seconds,
     show,
+    size,
 )
+from chaussette.settings.server import MOST_FIELDS, ServerSettings
 from chaussette.settings.sockets import SocketSettings
 from chaussette.settings.watcher import WatcherSettings
 
 ALL: list[Kind[object]] = [
     what.kind
-    for owner in (ArbiterSettings, SocketSettings, WatcherSettings)
+    for owner in (ArbiterSettings, ServerSettings, SocketSettings, WatcherSettings)
     for what, _ in declared(owner).values()
 ]
 
@@ -122,3 +127,47 @@ def test_every_default_can_be_written_as_text(owner: type) -> None:
     for name, (what, default) in declared(owner).items():
         if default is not None and what.kind is not MODE:
             assert what.kind.parse(show(default)) == default, name
+
+
+@pytest.mark.parametrize(("text", "bytes_"), [("1K", 1024), ("2047", 2047), ("2k", 2048)])
+def test_sizes_within_bounds(text: str, bytes_: int) -> None:
+    assert size(1024, 2048).parse(text) == bytes_
+
+
+@pytest.mark.parametrize("text", ["1023", "2049", "1M", "0", "-1", "", "1.5K"])
+def test_sizes_out_of_bounds_are_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        size(1024, 2048).parse(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "expected"),
+    [
+        ("limit_request_line", "2M", "a number of bytes from 0 to 1048576"),
+        ("limit_request_fields", "129", "a whole number from 1 to 128"),
+        ("limit_request_head", "1023", "a number of bytes from 1024 to 1048576"),
+        ("limit_request_body", "much", "a number of bytes"),
+        ("header_timeout", "0", "a time in seconds, 0.1 or more"),
+        ("body_rate", "-1", "a whole number from 0"),
+    ],
+)
+def test_limits_out_of_bounds_say_what_was_expected(key: str, text: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key} = .*expected {expected}"):
+        build(ServerSettings, {key: text})
+
+
+def test_gunicorns_names_are_understood() -> None:
+    given_ = {
+        "limit_request_line": "4094",
+        "limit_request_fields": "50",
+        "limit_request_field_size": "8190",
+        "worker_connections": "500",
+    }
+    built = build(ServerSettings, given_)
+    assert (built.limit_request_line, built.limit_request_fields) == (4094, 50)
+    assert (built.limit_request_field_size, built.spawn) == (8190, 500)
+
+
+def test_the_parser_has_room_for_the_most_fields() -> None:
+    header = Path(chaussette.backends.base.__file__).parent / "native" / "parse.h"
+    assert f"#define PARSE_MAX_FIELDS {MOST_FIELDS} " in header.read_text()
