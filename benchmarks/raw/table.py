@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.raw.cases import Case
@@ -17,6 +18,8 @@ from benchmarks.raw.figures import (
 from benchmarks.raw.servers import OURS, Server
 from benchmarks.raw.wrk import SATURATED
 
+QUIET = 0.1
+"""Cores that others may use before the figures are disturbed."""
 HEAD = (
     "server", "CPU µs/req (min-max)", "user+sys", "÷ floor", "req/s (min-max)", "p50 ms",
     "p99 ms", "busy", "loader", "others", "RSS/PSS MiB", "remarks",
@@ -47,6 +50,9 @@ def case_table(case: Case, rounds: Sequence[Round], servers: Mapping[str, Server
     lines = [_line(case, name, measured, ours, servers.get(name)) for name in order]
     text = f"#### {case.name}: {case.title} ({case.connections} connections)\n\n"
     text += markdown(head, lines) if lines else "No figures."
+    noise = [one["others"] for rows in measured.values() for one in rows]
+    if noise and (others := statistics.median(noise)) > QUIET:
+        text += f"\n\nNeighbours used {others:.1f} of the cores meanwhile: no figures to quote."
     for name, why in sorted(failures(rounds, case.name).items()):
         text += f"\n\nNo figure: {name} - {why}"
     return text
@@ -70,8 +76,7 @@ def _line(
         _times(floor),
         *(_times(one) for one in against),
         _spread(cells["rps"], 0),
-        f"{cells['p50_ms'].median:.2f}",
-        f"{cells['p99_ms'].median:.2f}",
+        *(_latency(case, cells[name]) for name in ("p50_ms", "p99_ms")),
         f"{cells['busy'].median:.2f}",
         f"{cells['loader'].median:.2f}",
         f"{cells['others'].median:.2f}",
@@ -115,6 +120,11 @@ def gaps(servers: Iterable[Server]) -> str:
         ("server", "leaves out"),
         [[one.name, one.leaves_out] for one in servers if one.leaves_out],
     )
+
+
+def _latency(case: Case, value: Spread) -> str:
+    """wrk counts one time per batch, so it knows none of a pipelined request."""
+    return f"{value.median:.2f}" if case.pipeline == 1 else ""
 
 
 def _spread(value: Spread, digits: int) -> str:

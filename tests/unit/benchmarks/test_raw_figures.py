@@ -36,7 +36,8 @@ W1 = CASES[0]
 
 
 def one_round(server: str, number: int, cpu: float, **more: Any) -> dict[str, Any]:
-    columns: dict[str, Any] = dict.fromkeys(("user_us", "sys_us", "busy", "loader", "others"), 0.5)
+    columns: dict[str, Any] = dict.fromkeys(("user_us", "sys_us", "busy", "loader"), 0.5)
+    columns["others"] = 0.0
     columns |= dict.fromkeys(("p50_ms", "p99_ms", "rss_mib", "pss_mib"), 1.0)
     head = {"case": "W1", "server": server, "round": number, "cpu_us": cpu, "rps": 1e5}
     return {**head, **columns, "errors": {"read": 0}, "notes": [], **more}
@@ -129,6 +130,15 @@ def test_the_table_is_ordered_and_says_what_must_be_known() -> None:
     assert "No figure: bjoern - does not start" in text
     assert len({len(line) for line in lines}) == 1
     assert summary(rounds[:1])["cpu_us"].median == 9.0
+
+
+def test_neighbours_are_told() -> None:
+    quiet, loud = (
+        table.case_table(W1, [one_round("floor", 0, 5.0, others=others)], {})
+        for others in (0.1, 1.4)
+    )
+    assert "Neighbours" not in quiet
+    assert "Neighbours used 1.4 of the cores" in loud
 
 
 def test_a_line_that_cannot_be_compared_says_so() -> None:
