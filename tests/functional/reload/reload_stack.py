@@ -27,12 +27,12 @@ BROKEN = "import a_module_that_is_nowhere\n"
 class ReloadStack(Circusd):
     """The demo application under circusd, whose version can be changed."""
 
-    def __init__(self, folder: Path, backend: str) -> None:
+    def __init__(self, folder: Path, backend: str, workers: int = WORKERS) -> None:
         self.folder = folder
         self.version = 1
         write_app(folder)
         name = "demo:asgi" if backend in ASGI else "demo:application"
-        super().__init__(folder, web_sections(backend, name, 0, WORKERS, folder))
+        super().__init__(folder, web_sections(backend, name, 0, workers, folder))
 
     def __enter__(self) -> ReloadStack:
         super().__enter__()
