@@ -1,8 +1,8 @@
 """Live output over ZeroMQ: an XPUB socket, opened for the first who follows.
 
-A socket of its own, in the runtime directory: output can hold secrets, so it
-does not go where events go, which may be a TCP port; and a follower that does not
-read may cost a few messages of memory, not ten thousand. XPUB says who has
+A socket of its own, in the runtime directory unless `output_endpoint` says otherwise:
+output can hold secrets, so it does not go where events go by itself; and a follower that
+does not read may cost a few messages of memory, not ten thousand. XPUB says who has
 subscribed to what, so nothing is sent that nobody wants.
 """
 
@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping
 
 import zmq
 
 from chaussette.arbiter.loop import Loop
 from chaussette.arbiter.tail import TailTable
+from chaussette.control.doors import Doors
+from chaussette.errors import SocketError
 
 HIGH_WATER_MARK = 64
 """Messages that are kept for one follower, of at most 32 KB each."""
@@ -26,11 +27,9 @@ LONGEST_TOPIC = 256
 class Followers:
     """One XPUB socket, once somebody asks for it."""
 
-    def __init__(
-        self, address: str, context: zmq.Context[zmq.Socket[bytes]], loop: Loop, tail: TailTable
-    ) -> None:
+    def __init__(self, address: str, doors: Doors, loop: Loop, tail: TailTable) -> None:
         self.address = address
-        self._context = context
+        self._doors = doors
         self._loop = loop
         self._tail = tail
         self._topics: set[bytes] = set()
@@ -58,14 +57,15 @@ class Followers:
     def open(self) -> str:
         """Binds the socket, once; returns its address."""
         if self._socket is None:
-            self._socket = self._context.socket(zmq.XPUB)
+            self._socket = self._doors.context.socket(zmq.XPUB)
             self._socket.setsockopt(zmq.LINGER, 0)
             self._socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
-            before = os.umask(0o077)
             try:
-                self._socket.bind(self.address)
-            finally:
-                os.umask(before)
+                self._doors.bind(self._socket, self.address, "output_endpoint")
+            except SocketError:
+                self._socket.close(0)
+                self._socket = None
+                raise
             self._fd = int(self._socket.getsockopt(zmq.FD))
             self._loop.watch(self._fd, self._readable)
         return self.address
@@ -76,7 +76,8 @@ class Followers:
         return topic.encode() in self._topics
 
     def close(self) -> None:
-        """Closes the socket."""
+        """Closes the socket; it is opened again for the next who asks."""
+        self._topics.clear()
         if self._socket is not None:
             self._loop.forget(self._fd)
             self._socket.close(0)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Mapping
 
 import zmq
 
+from chaussette.control.doors import Doors
 from chaussette.errors import SocketError
 
 HIGH_WATER_MARK = 10_000
@@ -22,26 +22,39 @@ HIGH_WATER_MARK = 10_000
 
 
 class Publisher:
-    """One PUB socket in somebody's context."""
+    """One PUB socket."""
 
-    def __init__(self, address: str, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    def __init__(self, address: str, doors: Doors) -> None:
         self.address = address
-        self._socket: zmq.Socket[bytes] = context.socket(zmq.PUB)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
-        before = os.umask(0o077)
+        self._doors = doors
+        self._socket = self._open()
+
+    def renew(self) -> None:
+        """Ends all connections, so that only who is let in now comes back.
+
+        libzmq cannot end a single one. Raises SocketError while the address is
+        still being let go of; nobody hears anything until it is called again.
+        """
+        self._socket.close(0)
+        self._socket = self._open()
+
+    def _open(self) -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] = self._doors.context.socket(zmq.PUB)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
         try:
-            self._socket.bind(address)
-        except zmq.ZMQError as error:
-            self.close()
-            raise SocketError(f"pubsub_endpoint {address}: {error.strerror}") from None
-        finally:
-            os.umask(before)
+            self._doors.bind(socket, self.address, "pubsub_endpoint")
+        except SocketError:
+            socket.close(0)
+            raise
+        return socket
 
     def publish(self, watcher: str, event: str, fields: Mapping[str, object]) -> None:
         """Sends one event of a watcher."""
         topic = f"watcher.{watcher.lower().replace(' ', '_')}.{event}"
         message = json.dumps({"time": time.time(), **fields}, default=str)
+        if self._socket.closed:
+            return
         with contextlib.suppress(zmq.Again):
             self._socket.send_multipart([topic.encode(), message.encode()], zmq.NOBLOCK)
 

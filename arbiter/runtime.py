@@ -10,6 +10,9 @@ from pathlib import Path
 from chaussette.control.places import default_runtime_dir, is_ipc_too_long
 from chaussette.errors import AlreadyRunning, ConfigError
 
+OWN_KEY = "own.key"
+"""A client's key for the arbiter's own plugins, made anew at each start."""
+
 
 class RuntimeDir:
     """A directory of mode 0700 with a lock; made where it is missing.
@@ -32,9 +35,14 @@ class RuntimeDir:
             )
         return f"ipc://{path}"
 
+    def admit(self, gid: int) -> None:
+        """Lets a group pass through, to sockets that belong to one of them; it cannot list it."""
+        os.chown(self.path, -1, gid, follow_symlinks=False)
+        self.path.chmod(0o710)
+
     def close(self) -> None:
         """Removes what was ours and lets go of the lock."""
-        for name in ("control.sock", "events.sock"):
+        for name in ("control.sock", "events.sock", "output.sock", OWN_KEY):
             (self.path / name).unlink(missing_ok=True)
         os.close(self._lock)
 

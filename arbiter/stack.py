@@ -33,7 +33,6 @@ FLUSH_TIMEOUT = 5.0
 FDS_PER_PROCESS = 4
 _WITHOUT_EFFECT = {
     "multicast_endpoint": "discovery is not offered",
-    "endpoint_owner": "the endpoint belongs to the arbiter's user",
     "httpd": "the web console is not there yet",
     "httpd_close_outputs": "the web console is not there yet",
     "debug_gc": "use gc.set_debug from a debugger",
@@ -132,7 +131,8 @@ def _announce_when_up(arbiter: Arbiter, notifier: Notifier) -> None:
 
 
 def _open_endpoint(arbiter: Arbiter, stack: contextlib.ExitStack) -> None:
-    from chaussette.arbiter.endpoint import Endpoint  # an embedded arbiter needs no zmq
+    from chaussette.arbiter.access import open_doors, renewer  # an embedded one needs no zmq
+    from chaussette.arbiter.endpoint import Endpoint
     from chaussette.arbiter.followers import Followers
     from chaussette.arbiter.publisher import Publisher
     from chaussette.arbiter.steward import Steward
@@ -140,17 +140,18 @@ def _open_endpoint(arbiter: Arbiter, stack: contextlib.ExitStack) -> None:
     settings = arbiter.config.arbiter
     runtime = RuntimeDir(settings.runtime_dir)
     stack.callback(runtime.close)
-    address = settings.endpoint or runtime.endpoint("control.sock")
-    if address.startswith("tcp://"):
-        log.warning("endpoint %s: every user of this machine can command this arbiter", address)
-    steward = Steward(arbiter)
-    endpoint = Endpoint(address, arbiter.loop, steward)
-    steward.output = followers = Followers(
-        runtime.endpoint("output.sock"), endpoint.context, arbiter.loop, arbiter.factory.tail
-    )
-    publisher = Publisher(
-        settings.pubsub_endpoint or runtime.endpoint("events.sock"), endpoint.context
-    )
+    with contextlib.ExitStack() as opened:
+        doors = open_doors(settings, runtime, arbiter)
+        opened.callback(doors.close)
+        address = settings.endpoint or runtime.endpoint("control.sock")
+        steward = Steward(arbiter)
+        endpoint = Endpoint(address, arbiter.loop, steward, doors)
+        opened.callback(endpoint.close)
+        output = settings.output_endpoint or runtime.endpoint("output.sock")
+        steward.output = followers = Followers(output, doors, arbiter.loop, arbiter.factory.tail)
+        publisher = Publisher(settings.pubsub_endpoint or runtime.endpoint("events.sock"), doors)
+        opened.pop_all()
+    steward.keys_changed = renewer(doors, publisher, followers, arbiter.loop)
     statspoint = settings.stats_endpoint or runtime.endpoint("stats.sock")
     arbiter.endpoints = {
         "endpoint": address,
@@ -159,13 +160,14 @@ def _open_endpoint(arbiter: Arbiter, stack: contextlib.ExitStack) -> None:
     }
     arbiter.listeners.append(publisher.publish)
     arbiter.factory.variables.update(
+        keys_dir=settings.keys_dir or "",
         endpoint=address,
         pubsub_endpoint=publisher.address,
         stats_endpoint=statspoint,
         check_delay=f"{settings.check_delay:g}",
         loglevel="debug" if settings.debug else settings.loglevel,
     )
-    arbiter.closers += [followers.close, publisher.close, endpoint.close]
+    arbiter.closers += [followers.close, publisher.close, endpoint.close, doors.close]
     log.info("control endpoint at %s, events at %s", address, publisher.address)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,7 @@ from chaussette.arbiter.process import Process
 from chaussette.arbiter.reconfigure import Reconfigurer, apply_settings
 from chaussette.arbiter.restart import restart
 from chaussette.arbiter.tree import Held, send_below
+from chaussette.arbiter.users import look_up_owner
 from chaussette.arbiter.watcher import Watcher
 from chaussette.arbiter.wish import Outcome, Waiter
 from chaussette.control import options
@@ -27,6 +29,7 @@ from chaussette.control.api import (
     SocketInfo,
 )
 from chaussette.control.command import no_watcher
+from chaussette.control.commands.tuning import HARMLESS
 from chaussette.control.protocol import Reply
 from chaussette.control.tail import Output
 from chaussette.errors import BadMessage, ChaussetteError, ControlError
@@ -43,6 +46,8 @@ class Steward:
     def __init__(self, arbiter: Arbiter) -> None:
         self._arbiter = arbiter
         self.output: Output | None = None
+        self.keys_changed: Callable[[], None] = lambda: None
+        """Called when keys may have been revoked: with reloadconfig."""
         self._observer = Observer(arbiter)
         self._reconfigurer = Reconfigurer(arbiter)
 
@@ -118,6 +123,7 @@ class Steward:
             reply = _reply(outcome)
             answer(Reply(reply.ok, {"info": info}, reply.reason, reply.errno))
 
+        self.keys_changed()
         try:
             self._reconfigurer.reload(done)
         except ChaussetteError as error:
@@ -151,6 +157,7 @@ class Steward:
         else:
             count = settings.numprocesses
         self._check(settings)
+        self._check_owner(settings, wanted)
         log.info("%s: set %s", name, ", ".join(wanted))
         apply_settings(watcher, settings, count, lambda outcome: answer(_reply(outcome)))
         self._arbiter.publish(watcher.name, "updated", {"options": sorted(wanted)})
@@ -159,8 +166,7 @@ class Steward:
         """Adds a watcher."""
         if not options.is_name(wanted.name):
             raise BadMessage(
-                f"name = {wanted.name[:80]!r}: expected 1 to 64 letters, digits, spaces or any "
-                "of _ . : -"
+                f"name = {wanted.name[:80]!r}: expected 1 to 64 letters, digits or any of _ . -"
             )
         if self._arbiter.watcher(wanted.name) is not None:
             raise ControlError(f"there is a watcher {wanted.name!r} already")
@@ -174,6 +180,7 @@ class Steward:
             log.warning("%s: %s: %s", wanted.name, key, options.NO_EFFECT[key])
         settings = options.changed(WatcherSettings(name=wanted.name), {**asked, **given})
         self._check(settings)
+        self._check_owner(settings, given)
         watcher = self._arbiter.add_watcher(settings)
         self._arbiter.publish(watcher.name, "add", {})
         if wanted.start:
@@ -265,6 +272,22 @@ class Steward:
         faults = [*faults_of_command(settings, sockets), *faults_of(settings)]
         if faults:
             raise BadMessage("; ".join(faults))
+
+    def _check_owner(self, settings: WatcherSettings, wanted: Mapping[str, object]) -> None:
+        """With `endpoint_owner`, who commands is not the arbiter's user, nor becomes it."""
+        owner = self._arbiter.config.arbiter.endpoint_owner
+        if owner is None or look_up_owner(owner).uid in (None, os.geteuid()):
+            return
+        if {key.lower() for key in wanted} <= HARMLESS and wanted:
+            return
+        if settings.uid is None or look_up_owner(settings.uid).uid != look_up_owner(owner).uid:
+            raise ControlError(f"with endpoint_owner = {owner}, a watcher needs uid = {owner}")
+        for key in wanted:
+            if key.lower().startswith(("hooks", "stdout_stream", "stderr_stream")):
+                raise ControlError(
+                    f"with endpoint_owner = {owner}, {key} cannot be set by a command: it has "
+                    "effect as the arbiter's own user"
+                )
 
     def _each(
         self, names: list[str], answer: Answer, act: Callable[[Watcher, Waiter], None]

@@ -44,6 +44,17 @@ def look_up(user: str | None, group: str | None) -> Identity:
     )
 
 
+def look_up_owner(user: str) -> Identity:
+    """Who shall own the endpoints' files. Raises ConfigError."""
+    try:
+        return look_up(user, None)
+    except ConfigError as error:
+        reason = str(error).partition(": ")[2]
+        if os.geteuid() != 0 and "only root" in reason:
+            reason = "only root can give files to another user"
+        raise ConfigError(f"endpoint_owner = {user!r}: {reason}") from None
+
+
 def _unprivileged(
     user: str | None, group: str | None, uid: int | None, gid: int | None
 ) -> Identity:

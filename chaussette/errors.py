@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
+LONGEST_NAME = 100
+"""Characters of a word for which a similar one is looked for."""
+
 
 class ChaussetteError(Exception):
     """The root: something went wrong that we can name."""
@@ -75,6 +78,18 @@ class NotAnswered(ControlError):
     """Nobody answered on the endpoint in time."""
 
 
+class WantsKey(NotAnswered):
+    """An endpoint asks for a key, and there is none that it could be given."""
+
+
+class KeyRefused(NotAnswered):
+    """An endpoint does not let this key in, or is not the one that it is for."""
+
+
+class NotAllowed(ControlError):
+    """A client's class is below that of the command."""
+
+
 class NotRunning(ControlError):
     """The arbiter that was asked does not run."""
 
@@ -87,6 +102,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, or None when nothing comes near."""
     import difflib  # only when something is wrong
 
+    if len(name) > LONGEST_NAME:  # comparing takes longer than a loop may wait
+        return None
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
     return close[0] if close else None
 

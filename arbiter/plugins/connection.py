@@ -12,6 +12,7 @@ from typing import Any
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from chaussette.control.curve import Credentials
 from chaussette.control.protocol import Request, read_reply, write_request
 from chaussette.errors import BadMessage, NotAnswered
 
@@ -30,6 +31,7 @@ class Commands:
         self._socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.IDENTITY, uuid.uuid4().hex.encode())
         self._socket.setsockopt(zmq.LINGER, 500)
+        Credentials().arm(self._socket, endpoint)
         self._socket.connect(endpoint)
 
     def call(
@@ -88,6 +90,7 @@ class Events:
         monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
         for topic in topics:
             self.socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
+        Credentials().arm(self.socket, endpoint)
         self.socket.connect(endpoint)
         self.is_connected = bool(monitor.poll(int(HANDSHAKE * 1000)))
         if self.is_connected:

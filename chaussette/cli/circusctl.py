@@ -17,13 +17,16 @@ from chaussette.control import commands as _register  # noqa: F401 - fills the t
 from chaussette.control import tail
 from chaussette.control.client import DEFAULT_TIMEOUT, ENVIRONMENT, Client
 from chaussette.control.command import COMMANDS, Command, find
-from chaussette.control.places import default_endpoint
+from chaussette.control.curve import Credentials
+from chaussette.control.places import default_endpoint, seen_from
 from chaussette.control.protocol import Reply
 from chaussette.errors import (
     ChaussetteError,
     ConfigError,
     ControlError,
+    KeyRefused,
     NotAnswered,
+    WantsKey,
     did_you_mean,
 )
 from chaussette.version import __version__
@@ -38,6 +41,8 @@ FLAGS = {
     "--timeout": ("SECONDS", "How long to wait for an answer"),
     "--json": ("", "Print the reply as JSON"),
     "--prettify": ("", "Print JSON in many lines"),
+    "--client-key": ("FILE", "The key of this client, where the endpoint asks for one"),
+    "--server-key": ("KEY", "The public key of the endpoint, if the client's file has none"),
     "--ssh": ("USER@HOST[:PORT]", "Reach the endpoint of another machine through ssh"),
     "--ssh_keyfile": ("FILE", "The private key that ssh shall use"),
     "--completion": ("SHELL", "Print the completion script for bash"),
@@ -67,6 +72,11 @@ class Flags:
     def endpoint(self) -> str:
         """The endpoint that is meant."""
         return self.given.get("--endpoint") or os.environ.get(ENVIRONMENT) or default_endpoint()
+
+    @property
+    def credentials(self) -> Credentials:
+        """The key that is meant."""
+        return Credentials(self.given.get("--client-key"), self.given.get("--server-key"))
 
     def timeout_for(self, properties: dict[str, Any]) -> float:
         """How long to wait for a reply."""
@@ -104,6 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _say(help_text(rest[1:] if rest[:1] == ["help"] else rest))
         if rest and rest[-1] in ("--help", "-h"):
             return _say(help_text(rest[:1]))
+        if rest[:1] == ["keys"]:
+            return _keys(rest[1:])
         with connected(flags) as client:
             return run_words(client, flags, rest) if rest else _shell(client, flags)
     except KeyboardInterrupt:
@@ -159,6 +171,10 @@ def parse_words(command: Command, words: Sequence[str]) -> dict[str, Any]:
 
 def help_text(rest: Sequence[str] = ()) -> str:
     """What is known of a command, or of all."""
+    if rest and rest[0] == "keys":
+        from chaussette.cli.keys import HELP
+
+        return HELP
     if rest:
         command = find(rest[0])
         return f"circusctl {command.name} {command.usage}\n\n{command.text()}"
@@ -167,6 +183,7 @@ def help_text(rest: Sequence[str] = ()) -> str:
         f"{name} {one.usage.partition(' [--')[0]}".rstrip(): one().text().partition("\n")[0]
         for name, one in sorted(COMMANDS.items())
     }
+    commands["keys"] = "Make, list and revoke the keys that tcp:// endpoints ask for."
     width = max(map(len, (*flags, *commands)))
     return "\n".join(
         [
@@ -181,7 +198,7 @@ def help_text(rest: Sequence[str] = ()) -> str:
             *(f"  {name:{width}}  {text}." for name, text in flags.items()),
             "",
             "Commands (circusctl help COMMAND tells more):",
-            *(f"  {name:{width}}  {text}" for name, text in commands.items()),
+            *(f"  {name:{width}}  {text}" for name, text in sorted(commands.items())),
         ]
     )
 
@@ -196,13 +213,20 @@ def connected(flags: Flags) -> Iterator[Client]:
 
             key = flags.given.get("--ssh_keyfile")
             endpoint = stack.enter_context(Tunnel(flags.given["--ssh"], endpoint, key)).endpoint
-        yield stack.enter_context(Client(endpoint, flags.timeout or DEFAULT_TIMEOUT))
+        timeout = flags.timeout or DEFAULT_TIMEOUT
+        yield stack.enter_context(Client(endpoint, timeout, flags.credentials))
 
 
 def fail(text: str, code: int) -> int:
     """Says what went wrong; the code."""
     print(f"circusctl: error: {text}", file=sys.stderr)  # noqa: T201
     return code
+
+
+def _keys(words: Sequence[str]) -> int:
+    from chaussette.cli.keys import run  # the only part of it that writes files
+
+    return run(words)
 
 
 def _shell(client: Client, flags: Flags) -> int:
@@ -220,12 +244,13 @@ def _listen(client: Client, topics: list[str], flags: Flags) -> int:
     endpoint = flags.endpoint
     try:
         options = client.call("globaloptions", {"option": "pubsub_endpoint"}).fields["options"]
-        endpoint = options["pubsub_endpoint"]
-    except (NotAnswered, ControlError):
-        if "--endpoint" not in flags:
+        endpoint = seen_from(client.endpoint, options["pubsub_endpoint"])
+    except (NotAnswered, ControlError) as error:
+        if "--endpoint" not in flags or isinstance(error, WantsKey | KeyRefused):
             raise
     server = flags.given.get("--ssh")
-    with CircusConsumer(topics, endpoint=endpoint, ssh_server=server) as consumer:
+    key = flags.credentials
+    with CircusConsumer(topics, endpoint=endpoint, ssh_server=server, credentials=key) as consumer:
         for topic, message in consumer:
             _say(f"{topic.decode('utf-8', 'replace')}: {message.decode('utf-8', 'replace')}")
     return 0

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from chaussette.arbiter.plugins import CircusPlugin
 from chaussette.cli.clientlog import set_up_logging
 from chaussette.control.client import ENVIRONMENT
+from chaussette.control.curve import CLIENT_KEY
 from chaussette.control.places import default_endpoint, default_runtime_dir
 from chaussette.errors import ChaussetteError, ConfigError, did_you_mean
 from chaussette.notify import Notifier
@@ -39,6 +40,7 @@ _FLAGS = {
     "--check-delay": ("SECONDS", "The arbiter's check_delay, for plugins that ask. [5]"),
     "--log-level": ("LEVEL", f"One of {', '.join(LOG_LEVELS)}. [info]"),
     "--log-output": ("FILE", "Where to log; -: standard error. [-]"),
+    "--client-key": ("FILE", "This plugin's key, where the endpoints ask for one."),
     "--ssh": ("USER@HOST", "Reach the endpoints through ssh."),
 }
 
@@ -131,6 +133,8 @@ def _run(namespace: argparse.Namespace, name: str) -> int:
     endpoint = namespace.endpoint or os.environ.get(ENVIRONMENT) or default_endpoint()
     pubsub = namespace.pubsub or f"ipc://{default_runtime_dir()}/events.sock"
     log = logging.getLogger("chaussette.plugin")
+    if namespace.client_key is not None:
+        os.environ[CLIENT_KEY] = namespace.client_key
     notifier = Notifier()
     with contextlib.ExitStack() as tunnels:
         if namespace.ssh is not None:

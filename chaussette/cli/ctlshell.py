@@ -12,6 +12,7 @@ from typing import Any
 
 from chaussette.cli.circusctl import USAGE_ERROR, Flags, fail, help_text, run_words
 from chaussette.cli.ctlwords import asker, candidates
+from chaussette.cli.keys import run as run_keys
 from chaussette.control.client import Client
 from chaussette.errors import ChaussetteError
 from chaussette.version import __version__
@@ -55,6 +56,8 @@ class Shell:
             if words[0] in ("help", "?"):
                 print(help_text(words[1:]))  # noqa: T201
                 return 0
+            if words[0] == "keys":
+                return run_keys(words[1:])
             return run_words(self._client, self._flags, words)
         except ValueError as error:
             return fail(f"{line!r}: {error}", USAGE_ERROR)

@@ -16,6 +16,7 @@ _circusctl() {
         circusctl 2>/dev/null))
 }
 complete -o default -F _circusctl circusctl"""
+KEYS = ("init", "add", "list", "revoke", "show")
 ASK_TIMEOUT = 1.0
 Ask = Callable[[str, dict[str, object]], Mapping[str, object]]
 """Asks the arbiter something; the fields of its reply, empty where there is none."""
@@ -37,7 +38,9 @@ def asker(client: Client) -> Ask:
 def candidates(before: Sequence[str], word: str, ask: Ask) -> list[str]:
     """The words that may stand for `word` behind those `before` it; sorted."""
     if not before:
-        return _beginning(word, [*COMMANDS, "help"])
+        return _beginning(word, [*COMMANDS, "help", "keys"])
+    if before[0] == "keys":
+        return _beginning(word, KEYS if len(before) == 1 else ())
     command = COMMANDS.get(before[0])
     if before[0] == "help":
         return _beginning(word, COMMANDS)
@@ -76,7 +79,7 @@ def complete_bash(environ: Mapping[str, str]) -> str:
         return ""
     if not flags.rest and word.startswith("-"):
         return "\n".join(_beginning(word, FLAGS))
-    with Client(flags.endpoint, ASK_TIMEOUT) as client:
+    with Client(flags.endpoint, ASK_TIMEOUT, flags.credentials) as client:
         return "\n".join(candidates(flags.rest, word, asker(client)))
 
 

@@ -161,7 +161,12 @@ class AsyncCircusClient:
         self.context = (
             zmq.asyncio.Context() if context is None else zmq.asyncio.Context.shadow(context)
         )
-        self._socket = _dealer(self.context, self.endpoint)
+        try:
+            credentials = Credentials(client_key, server_key)
+            self._socket, self._handshakes = _dealer(self.context, self.endpoint, credentials)
+        except BaseException:
+            self._end()
+            raise
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -198,6 +203,9 @@ class AsyncCircusClient:
         if self._handshakes is not None:
             self._handshakes.close()
         self._socket.close(0)
+        self._end()
+
+    def _end(self) -> None:
         if self._own:
             self.context.term()
         if self._tunnel is not None:

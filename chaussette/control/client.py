@@ -11,9 +11,11 @@ import time
 from types import TracebackType
 from typing import Any, Protocol
 
+from chaussette.control.curve import Credentials, Handshakes, arm
+from chaussette.control.keys import ClientKey
 from chaussette.control.protocol import Reply, Request, read_reply, write_request
 from chaussette.control.zmtp import Dealer
-from chaussette.errors import BadMessage, NotAnswered
+from chaussette.errors import BadMessage, NotAnswered, WantsKey
 
 DEFAULT_TIMEOUT = 5.0
 ENVIRONMENT = "CIRCUSCTL_ENDPOINT"
@@ -32,11 +34,19 @@ class _Wire(Protocol):
 class Client:
     """Sends commands to one arbiter; may be used as a context manager.
 
+    `credentials` are asked for a key where the endpoint wants one; without them,
+    it is the one that CIRCUSCTL_CLIENT_KEY names, or the one at the usual place.
     Not safe for use by several threads at a time.
     """
 
-    def __init__(self, endpoint: str, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        timeout: float = DEFAULT_TIMEOUT,
+        credentials: Credentials | None = None,
+    ) -> None:
         self.endpoint = endpoint
+        self.credentials = credentials or Credentials()
         self.timeout = timeout
         self._wire: _Wire | None = None
 
@@ -56,7 +66,7 @@ class Client:
             self._wire.send(write_request(request))
         except OSError:
             self.close()  # the arbiter has gone since the last call; another may come
-            self._wire = _ZmqDealer(self.endpoint)
+            self._wire = _ZmqDealer(self.endpoint, self._key())
             self._wire.send(write_request(request))
         try:
             while (left := deadline - time.monotonic()) > 0:
@@ -83,10 +93,19 @@ class Client:
             self._wire = None
 
     def _connect(self) -> _Wire:
-        try:
-            return Dealer(self.endpoint, new_id(), self.timeout)
-        except OSError:
-            return _ZmqDealer(self.endpoint)
+        if not self.credentials.is_demanded(self.endpoint):
+            try:
+                return Dealer(self.endpoint, new_id(), self.timeout)
+            except WantsKey:
+                return _ZmqDealer(self.endpoint, self.credentials.key(self.endpoint))
+            except OSError:
+                pass  # nobody is there yet
+        return _ZmqDealer(self.endpoint, self._key())
+
+    def _key(self) -> ClientKey | None:
+        if not self.credentials.is_used(self.endpoint):
+            return None
+        return self.credentials.key(self.endpoint)
 
     def __enter__(self) -> Client:
         return self
@@ -103,11 +122,18 @@ class Client:
 class _ZmqDealer:
     """The same with libzmq, which connects when somebody is there."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, key: ClientKey | None) -> None:
         import zmq  # only where it is needed: it takes longer to load than all else
 
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._handshakes: Handshakes | None = None
+        if key is not None:
+            arm(self._socket, key)
+            self._handshakes = Handshakes(self._socket, endpoint)
+            self._poller.register(self._handshakes.monitor, zmq.POLLIN)
         self._socket.setsockopt(zmq.IDENTITY, new_id().encode())
         self._socket.setsockopt(zmq.LINGER, 0)
         try:
@@ -121,13 +147,20 @@ class _ZmqDealer:
         self._socket.send(frame)
 
     def receive(self, timeout: float) -> bytes | None:
-        """The next message, or None."""
-        if not self._socket.poll(int(timeout * 1000) + 1):
-            return None
-        return bytes(self._socket.recv())
+        """The next message, or None. Raises KeyRefused."""
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            ready = dict(self._poller.poll(int(left * 1000) + 1))
+            if self._socket in ready:
+                return bytes(self._socket.recv())
+            if self._handshakes is not None:
+                self._handshakes.check()
+        return None
 
     def close(self) -> None:
         """Closes all of it."""
+        if self._handshakes is not None:
+            self._handshakes.close()
         self._socket.close(0)
         self._context.term()
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from chaussette.control.api import Answer, Control, Properties
+from chaussette.control.levels import Level
+from chaussette.control.pattern import LONGEST_PATTERN, Pattern
 from chaussette.control.protocol import Reply, Request
 from chaussette.errors import BadMessage, ControlError, UnknownCommand, did_you_mean
 
@@ -45,6 +47,8 @@ class Command:
     options: ClassVar[Mapping[str, bool]] = {}
     words: ClassVar[tuple[int, int]] = (0, 0)
     changes: ClassVar[bool] = False
+    level: ClassVar[Level]
+    """The class that a client's key must have, where keys are asked for."""
     properties: ClassVar[Mapping[str, Property]] = {}
     replies: ClassVar[str] = ""
     passes_on: ClassVar[bool] = False
@@ -55,6 +59,11 @@ class Command:
     def __init_subclass__(cls) -> None:
         if cls.name:
             COMMANDS[cls.name] = cls
+
+    def level_of(self, properties: Mapping[str, Any]) -> Level:
+        """The class that is needed for just these properties, of whatever kind they are."""
+        del properties
+        return self.level
 
     def text(self) -> str:
         """What it does, as help shows it: the first line in short."""
@@ -82,7 +91,9 @@ def find(name: str) -> Command:
     try:
         return COMMANDS[name.lower()]()
     except KeyError:
-        raise UnknownCommand(f"unknown command {name!r}{did_you_mean(name, COMMANDS)}") from None
+        raise UnknownCommand(
+            f"unknown command {_short(name)}{did_you_mean(name, COMMANDS)}"
+        ) from None
 
 
 def run(control: Control, request: Request, answer: Answer) -> None:
@@ -130,9 +141,12 @@ def chosen(control: Control, request: Request) -> list[str]:
         return names
     if not isinstance(name, str):
         raise BadMessage("name must be a string")
+    if len(name) > LONGEST_PATTERN:
+        raise BadMessage(f"name: a name or pattern has at most {LONGEST_PATTERN} characters")
     how = str(request.properties.get("match", "glob")).lower()
     if how == "regex":
-        found = [one for one in names if _matches(name, one)]
+        pattern = Pattern(name)
+        found = [one for one in names if pattern.matches(one)]
     elif how == "glob":
         found = [one for one in names if fnmatch.fnmatch(one.lower(), name.lower())]
     elif how == "simple":
@@ -166,16 +180,11 @@ def whole_number(properties: Mapping[str, Any], key: str, default: int) -> int:
 def no_watcher(name: str, names: list[str]) -> ControlError:
     """The error for a watcher that does not exist."""
     known = ", ".join(names) or "none"
-    return BadMessage(f"no watcher {name!r}{did_you_mean(name, names)} (watchers: {known})")
+    return BadMessage(f"no watcher {_short(name)}{did_you_mean(name, names)} (watchers: {known})")
 
 
-def _matches(pattern: str, name: str) -> bool:
-    try:
-        return re.fullmatch(pattern, name, re.IGNORECASE) is not None
-    except re.error as error:
-        raise BadMessage(f"name = {pattern!r}: not a regular expression: {error}") from None
-
-
+MOST_OPTIONS = 200
+"""Of one command: each that is not known is compared with all that are."""
 LARGEST = 2**31 - 1
 """The largest whole number that a message may hold: no pid, signal or count is larger."""
 
@@ -213,7 +222,10 @@ _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         "a number, or a share such as 25%",
     ),
     "words": (_are_words, "text, or a list of texts"),
-    "object": (lambda value: isinstance(value, dict), "an object"),
+    "object": (
+        lambda value: isinstance(value, dict) and len(value) <= MOST_OPTIONS,
+        f"an object of at most {MOST_OPTIONS} options",
+    ),
 }
 """Kinds of properties: the test, and what is said of a value that fails it."""
 

@@ -19,10 +19,11 @@ from chaussette.settings.load import HOOKS
 from chaussette.settings.watcher import RLIMITS, WatcherSettings
 
 MASK = "********"
-_NAME = re.compile(r"[A-Za-z0-9_.: -]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SECRET = re.compile(r"passw|secret|token|credential|private|api_?key|dsn", re.IGNORECASE)
 _SECRET_WORD = re.compile(
-    r"((?:passw\w*|secret\w*|token|api[_-]?key)[= ])[^\s'\"]+|(://[^/\s:@]*:)[^@\s/]+(?=@)",
+    r"((?:passw\w*|secret\w*|[\w-]*token|api[_-]?key|private[_-]?key|credentials?|bearer)['\"]?"
+    r"(?:[=: ]|: ))(?:'[^']*'?|\"[^\"]*\"?|[^\s'\"]+)|(://[^/\s:@]*:)[^@\s]+(?=@)",
     re.IGNORECASE,
 )
 _STREAMS = ("stdout_stream", "stderr_stream")
@@ -39,8 +40,8 @@ _FIXED = {
 
 
 def is_name(name: str) -> bool:
-    """Whether a watcher may be called so."""
-    return _NAME.fullmatch(name) is not None and name == name.strip()
+    """Whether a watcher that a command adds may be called so; a file may use more."""
+    return _NAME.fullmatch(name) is not None
 
 
 def shown(settings: WatcherSettings, numprocesses: int) -> dict[str, object]:
@@ -56,12 +57,24 @@ def shown(settings: WatcherSettings, numprocesses: int) -> dict[str, object]:
     values["env"] = dict.fromkeys(settings.env, MASK)
     values["hooks"] = dict(settings.hooks)
     for channel in _STREAMS:
-        values[channel] = dict(getattr(settings, channel))
+        values[channel] = _without_secrets(getattr(settings, channel))
         values[f"{channel}_conf"] = values[channel]
     values.update({f"rlimit_{name}": limit for name, limit in settings.rlimits.items()})
     for name, text in settings.options.items():
-        values.setdefault(name, MASK if _SECRET.search(name) else text)
-    return dict(sorted(values.items()))
+        values.setdefault(name, text)
+    return dict(sorted({**values, **_without_secrets(values)}.items()))
+
+
+def _without_secrets(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Texts with what may be a secret masked: by the name of the option, or of a part of it."""
+    return {
+        name: MASK
+        if isinstance(text, str) and text and _SECRET.search(name)
+        else _masked_words(text)
+        if isinstance(text, str)
+        else text
+        for name, text in values.items()
+    }
 
 
 def typed(key: str, text: str) -> object:

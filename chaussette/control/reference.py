@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from chaussette.control import commands as _register  # noqa: F401 - fills the table of commands
 from chaussette.control import tail as _tail  # noqa: F401 - the same
 from chaussette.control.command import COMMANDS, Command
+from chaussette.control.commands.tuning import HARMLESS
+from chaussette.control.levels import Level
 
 INTRODUCTION = """\
 # Commands
@@ -38,6 +40,9 @@ ended. Nothing waits for anything else: there is no lock, reads are answered at
 once, and a command to one watcher never waits for another one. What a command asks
 of a watcher replaces what was asked of it before; who waited for that is told.
 
+Where an endpoint asks for keys (see [security](security.md)), a client's key has a
+class, read, operate or configure, and each command needs the one that is named here.
+
 In Python: `chaussette.control.client.CircusClient` and `AsyncCircusClient`
 (`send_message(command, **properties)`, `call(message)`, `stop()`), and
 `chaussette.control.consumer.CircusConsumer(topics, endpoint=…)` for events.
@@ -56,6 +61,7 @@ def _section(command: Command) -> Iterator[str]:
     yield f"## {command.name}\n"
     yield f"`circusctl {command.name} {command.usage}".rstrip() + "`\n"
     yield f"{command.text()}\n"
+    yield f"Class: {_class(command)}.\n"
     if command.properties:
         yield "| property | value | meaning |\n|---|---|---|"
         for name, what in command.properties.items():
@@ -64,6 +70,12 @@ def _section(command: Command) -> Iterator[str]:
         yield ""
     if command.replies:
         yield f"Reply: {command.replies}.\n"
+
+
+def _class(command: Command) -> str:
+    if command.name == "set":
+        return f"{command.level}; {Level.OPERATE} where only {', '.join(sorted(HARMLESS))} are set"
+    return str(command.level)
 
 
 if __name__ == "__main__":

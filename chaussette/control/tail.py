@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Protocol, cast
 from chaussette.control.api import Answer, Control, Properties
 from chaussette.control.client import Client, new_id
 from chaussette.control.command import Command, chosen, whole_number
+from chaussette.control.levels import Level
+from chaussette.control.places import seen_from
 from chaussette.control.protocol import Reply, Request
 from chaussette.errors import BadMessage, ConfigError, ControlError, NotAnswered, did_you_mean
 
@@ -50,6 +52,7 @@ class Tail(Command):
     """Show the last output of processes; with -f, also what comes."""
 
     name = "tail"
+    level = Level.READ
     usage = "[watcher] [-f] [-n N] [--pid PID] [--stdout|--stderr]"
     options: ClassVar = {"stdout": False, "stderr": False, "pid": True, "follow": False}
     words = (0, 4)
@@ -134,8 +137,10 @@ def follow(
     try:
         socket.setsockopt(zmq.SUBSCRIBE, b"output.")
         socket.setsockopt(zmq.SUBSCRIBE, f"follower.{token}".encode())
-        socket.connect(str(reply.fields["endpoint"]))
-        reply = _joined(client, properties, socket)
+        address = seen_from(client.endpoint, str(reply.fields["endpoint"]))
+        client.credentials.arm(socket, address)
+        socket.connect(address)
+        reply = _joined(client, properties, socket, address)
         for line in reply.fields["lines"]:
             write(line)
         _Follower(properties, reply.fields["offsets"], write).run(socket, monitor)
@@ -146,7 +151,7 @@ def follow(
         context.term()
 
 
-def _joined(client: Client, properties: Properties, socket: Any) -> Reply:
+def _joined(client: Client, properties: Properties, socket: Any, address: str) -> Reply:
     """The reply that comes once the arbiter knows of our subscription."""
     deadline = time.monotonic() + client.timeout
     while time.monotonic() < deadline:
@@ -154,7 +159,10 @@ def _joined(client: Client, properties: Properties, socket: Any) -> Reply:
         if reply.fields.get("following"):
             return reply
         socket.poll(10)
-    raise NotAnswered("the arbiter does not hear the subscription to its output")
+    raise NotAnswered(
+        f"the arbiter does not hear the subscription to its output at {address}; from another "
+        "machine, that needs output_endpoint = tcp://… in [circus]"
+    )
 
 
 class _Follower:

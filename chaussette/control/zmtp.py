@@ -2,7 +2,8 @@
 
 Loading libzmq takes longer than all else that `circusctl status` does. This speaks
 ZMTP 3.0 (rfc.zeromq.org/spec/23) as a DEALER, by the NULL mechanism, over a
-stream socket; nothing else. Where it cannot connect, zmq is there to wait.
+stream socket; nothing else. Where it cannot connect, zmq is there to wait, and
+where the other side asks for a key (CURVE), zmq has the cryptography.
 """
 
 from __future__ import annotations
@@ -10,16 +11,22 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from collections.abc import Callable
 
-from chaussette.errors import ControlError
+from chaussette.errors import ControlError, WantsKey
 
 _GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+_SIGNATURE = 12
+"""Bytes of a greeting up to the mechanism: who knows the version sends its own."""
 _MORE, _LONG, _COMMAND = 1, 2, 4
 MAX_FRAME = 2**28
 
 
 class Dealer:
-    """A connected DEALER. Its constructor raises OSError where nobody listens."""
+    """A connected DEALER.
+
+    Its constructor raises OSError where nobody listens, WantsKey where a key is asked for.
+    """
 
     def __init__(self, endpoint: str, identity: str, timeout: float) -> None:
         self._socket = _connect(endpoint, timeout)
@@ -29,9 +36,16 @@ class Dealer:
         try:
             self._socket.sendall(_GREETING)
             # libzmq closes a connection that sends on before it has greeted.
-            if self._take(64, time.monotonic() + timeout)[:1] != b"\xff":
-                raise OSError(f"{endpoint} does not speak ZeroMQ")
+            greeting = _greeting_from(self._take, endpoint, time.monotonic() + timeout)
+            if _mechanism(greeting) == "CURVE":
+                raise WantsKey(endpoint)
             self._socket.sendall(bytes([_COMMAND, len(body)]) + body)
+        except (ConnectionResetError, BrokenPipeError):
+            self._socket.close()
+            # It closes one with another mechanism, too, maybe before it has named its own.
+            if asks_for_key(endpoint, timeout):
+                raise WantsKey(endpoint) from None
+            raise
         except BaseException:
             self._socket.close()
             raise
@@ -74,6 +88,36 @@ class Dealer:
             self._rest += data
         taken, self._rest = self._rest[:size], self._rest[size:]
         return taken
+
+
+def asks_for_key(endpoint: str, timeout: float) -> bool:
+    """Whether who listens there speaks CURVE. Raises OSError where nobody does."""
+    with _connect(endpoint, timeout) as sock:
+        sock.sendall(_GREETING[:_SIGNATURE])
+
+        def take(size: int, deadline: float) -> bytes:
+            data = b""
+            while len(data) < size:
+                sock.settimeout(max(0.001, deadline - time.monotonic()))
+                part = sock.recv(size - len(data))
+                if not part:
+                    raise ConnectionResetError("the connection was closed")
+                data += part
+            return data
+
+        greeting = _greeting_from(take, endpoint, time.monotonic() + timeout)
+    return _mechanism(greeting) == "CURVE"
+
+
+def _greeting_from(take: Callable[[int, float], bytes], endpoint: str, deadline: float) -> bytes:
+    greeting = take(64, deadline)
+    if greeting[:1] != b"\xff":
+        raise OSError(f"{endpoint} does not speak ZeroMQ")
+    return greeting
+
+
+def _mechanism(greeting: bytes) -> str:
+    return greeting[12:32].rstrip(b"\0").decode("ascii", "replace")
 
 
 def _property(name: bytes, value: bytes) -> bytes:

@@ -18,6 +18,9 @@ from chaussette.settings.kinds import (
 )
 from chaussette.settings.server import LOG_LEVELS
 
+OWN_KEY = {"CIRCUSCTL_CLIENT_KEY": "$(circus.client_key)"}
+"""The environment by which the arbiter's own clients find the key that it makes for them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArbiterSettings:
@@ -42,8 +45,26 @@ class ArbiterSettings:
         "directory. Setting it turns statsd on.",
         on_change=Change.RESTART,
     )
+    output_endpoint: str | None = setting(
+        None,
+        TEXT,
+        "ZeroMQ address on which live output is published (circusctl tail -f); none: output.sock "
+        "in the runtime directory.",
+        on_change=Change.RESTART,
+    )
+    keys_dir: str | None = setting(
+        None,
+        PATH,
+        "Directory of keys (circusctl keys init): who connects to a tcp:// endpoint needs one of "
+        "its keys. Beyond loopback, tcp:// is refused without it.",
+        on_change=Change.RESTART,
+    )
     endpoint_owner: str | None = setting(
-        None, USER, "User who owns the ipc endpoints' files.", on_change=Change.RESTART
+        None,
+        USER,
+        "User who owns the ipc endpoints' files. Commands then add and change only watchers "
+        "whose uid is that user.",
+        on_change=Change.RESTART,
     )
     multicast_endpoint: str | None = setting(
         None,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chaussette.errors import ConfigError, did_you_mean
+from chaussette.settings.arbiter import OWN_KEY
 from chaussette.settings.declare import build, declared, describe_default, key_names, setting
 from chaussette.settings.kinds import BOOL, SIGNAL, SIZE, TEXT, Kind, integer, seconds
 from chaussette.settings.watcher import WatcherSettings
@@ -262,7 +263,7 @@ def watcher(label: str, config: Mapping[str, str], **values: Any) -> WatcherSett
         "--log-level=$(circus.loglevel)",
     )
     passed = {key: text for key, text in config.items() if not key.startswith(_STREAMS)}
-    env = dict(values.pop("env", {}))
+    env = {**OWN_KEY, **values.pop("env", {})}
     env[CONFIG] = json.dumps({"name": label, **passed})
     given: dict[str, Any] = {
         "priority": 1,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
-from chaussette.settings.arbiter import ArbiterSettings
+from chaussette.settings.arbiter import OWN_KEY, ArbiterSettings
 from chaussette.settings.watcher import WatcherSettings
 
 NAME = "circusd-stats"
@@ -41,7 +41,7 @@ def watcher(settings: ArbiterSettings, env: Mapping[str, str] | None = None) -> 
             "--statspoint=$(circus.stats_endpoint)",
             "--log-level=$(circus.loglevel)",
         ),
-        env=dict(env or {}),
+        env={**OWN_KEY, **(env or {})},
         copy_env=True,
         copy_path=True,
         singleton=True,

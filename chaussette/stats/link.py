@@ -17,6 +17,7 @@ import zmq
 
 from chaussette.busyness import threads_of
 from chaussette.control.client import Client
+from chaussette.control.curve import Credentials
 from chaussette.errors import ControlError
 from chaussette.settings import variables
 from chaussette.stats.roster import OWN
@@ -133,6 +134,7 @@ class Events:
         self.socket.setsockopt(zmq.RCVHWM, EVENTS_KEPT)
         self.socket.setsockopt(zmq.SUBSCRIBE, b"watcher.")
         self.arrivals = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        Credentials().arm(self.socket, endpoint)
         self.socket.connect(endpoint)
 
     def read(self) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -18,6 +18,7 @@ from chaussette.control.command import (
     settle,
     whole_number,
 )
+from chaussette.control.levels import Level
 from chaussette.control.protocol import Reply, Request
 from chaussette.errors import BadMessage
 
@@ -50,6 +51,7 @@ class Start(_Change):
     """Start watchers."""
 
     name = "start"
+    level = Level.OPERATE
 
     def execute(self, control: Control, request: Request, answer: Answer) -> None:
         names = chosen(control, request)
@@ -60,6 +62,7 @@ class Stop(_Change):
     """Stop watchers: processes finish what they do, then end."""
 
     name = "stop"
+    level = Level.OPERATE
     replies = "info (null), when waited for and one watcher was meant"
 
     def execute(self, control: Control, request: Request, answer: Answer) -> None:
@@ -71,6 +74,7 @@ class Restart(_Change):
     """Replace all processes; where they share sockets, without a gap."""
 
     name = "restart"
+    level = Level.OPERATE
 
     def execute(self, control: Control, request: Request, answer: Answer) -> None:
         names = chosen(control, request)
@@ -89,6 +93,7 @@ class Reload(_Change):
     """
 
     name = "reload"
+    level = Level.OPERATE
     usage = (
         "[watcher] [--batch N|N%] [--pause SECONDS] [--sequential] [--terminate] "
         "[--match simple|glob|regex] [--waiting]"
@@ -132,6 +137,7 @@ class Incr(Command):
     """Add processes to a watcher."""
 
     name = "incr"
+    level = Level.OPERATE
     usage = "<watcher> [nb] [--waiting]"
     options: ClassVar = {"waiting": False}
     words = (1, 2)
@@ -185,6 +191,7 @@ class Decr(Incr):
     """Take processes away from a watcher, the oldest first."""
 
     name = "decr"
+    level = Level.OPERATE
     sign = -1
 
 
@@ -192,6 +199,7 @@ class Quit(Command):
     """Stop everything and end the arbiter."""
 
     name = "quit"
+    level = Level.OPERATE
     usage = "[--waiting]"
     options: ClassVar = {"waiting": False}
     changes = True
@@ -211,6 +219,7 @@ class ReloadConfig(Command):
     """
 
     name = "reloadconfig"
+    level = Level.CONFIGURE
     usage = "[--waiting]"
     options: ClassVar = {"waiting": False}
     changes = True

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from chaussette.control.api import Answer, Control, Properties
 from chaussette.control.command import MAYBE_NAME, Command, Property, one_name, whole_number
+from chaussette.control.levels import Level
 from chaussette.control.protocol import Reply, Request
 from chaussette.errors import BadMessage
 
@@ -24,6 +25,7 @@ class Stats(Command):
     """
 
     name = "stats"
+    level = Level.READ
     usage = "[--extended] [watcher [pid]]"
     options: ClassVar = {"extended": False}
     words = (0, 2)
@@ -99,6 +101,7 @@ class DaemonStats(Command):
     """Print what the arbiter itself uses."""
 
     name = "dstats"
+    level = Level.READ
     replies = "info{…}, the keys of a process in stats"
 
     def execute(self, control: Control, request: Request, answer: Answer) -> None:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from chaussette.control.api import Answer, Control, Properties
 from chaussette.control.command import Command
+from chaussette.control.levels import Level
 from chaussette.control.protocol import Request
 from chaussette.errors import BadMessage, ControlError
 
@@ -19,6 +20,7 @@ class Listen(Command):
     """
 
     name = "listen"
+    level = Level.READ
     usage = "[topic…]"
     words = (0, 1000)
     listens = True
@@ -36,6 +38,7 @@ class IPython(Command):
     """There is no shell inside the arbiter; see the error for what to use instead."""
 
     name = "ipython"
+    level = Level.READ
     replies: ClassVar = "always an error"
 
     def execute(self, control: Control, request: Request, answer: Answer) -> None:

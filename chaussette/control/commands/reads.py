@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from chaussette.control.api import Answer, Control, Properties
 from chaussette.control.command import MAYBE_NAME, Command, Property, one_name
+from chaussette.control.levels import Level
 from chaussette.control.protocol import Reply, Request
 from chaussette.errors import BadMessage, did_you_mean
 
@@ -14,6 +15,7 @@ class List(Command):
     """List watchers, or the pids of one watcher."""
 
     name = "list"
+    level = Level.READ
     usage = "[watcher]"
     words = (0, 1)
     properties: ClassVar = {"name": MAYBE_NAME}
@@ -36,6 +38,7 @@ class NumProcesses(Command):
     """Print how many processes there are, in all or of one watcher."""
 
     name = "numprocesses"
+    level = Level.READ
     usage = "[watcher]"
     words = (0, 1)
     properties: ClassVar = {"name": MAYBE_NAME}
@@ -57,6 +60,7 @@ class NumWatchers(Command):
     """Print how many watchers there are."""
 
     name = "numwatchers"
+    level = Level.READ
     replies = "numwatchers"
 
     def execute(self, control: Control, request: Request, answer: Answer) -> None:
@@ -71,6 +75,7 @@ class Status(Command):
     """Print the state of one watcher or of all."""
 
     name = "status"
+    level = Level.READ
     usage = "[watcher]"
     words = (0, 1)
     properties: ClassVar = {"name": MAYBE_NAME}
@@ -105,6 +110,7 @@ class ListSockets(Command):
     """List the listening sockets."""
 
     name = "listsockets"
+    level = Level.READ
     replies = "sockets[]: fd, name, backlog, and host and port, or path"
 
     def execute(self, control: Control, request: Request, answer: Answer) -> None:
@@ -134,6 +140,7 @@ class GlobalOptions(Command):
     """Print the arbiter's own options, or one of them."""
 
     name = "globaloptions"
+    level = Level.READ
     usage = "[option]"
     words = (0, 1)
     properties: ClassVar = {"option": Property("text", "The option; without it, all.")}

@@ -14,6 +14,7 @@ from chaussette.control.command import (
     settle,
     whole_number,
 )
+from chaussette.control.levels import Level
 from chaussette.control.protocol import Reply, Request
 from chaussette.errors import BadMessage
 
@@ -29,6 +30,7 @@ class Signal(Command):
     """
 
     name = "signal"
+    level = Level.OPERATE
     usage = "<watcher> [pid] [--children] [--recursive] <signal>"
     options: ClassVar = {"children": False, "recursive": False}
     words = (2, 3)
@@ -77,6 +79,7 @@ class Kill(Command):
     """
 
     name = "kill"
+    level = Level.OPERATE
     usage = "<watcher> [pid] [--signum SIGNAL] [--graceful_timeout SECONDS] [--waiting]"
     options: ClassVar = {"signum": True, "graceful_timeout": True, "waiting": False}
     words = (1, 2)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from chaussette.control.api import Answer, Control, NewWatcher, Properties
 from chaussette.control.command import NAME, WAITING, Command, Property, one_name, settle
 from chaussette.control.commands.reads import show_options
+from chaussette.control.levels import Level
 from chaussette.control.protocol import Reply, Request
 from chaussette.errors import BadMessage, did_you_mean
+
+HARMLESS = frozenset(
+    "numprocesses graceful_timeout warmup_delay max_retry max_age max_age_variance priority "
+    "autostart respawn".split()
+)
+"""Options that change how many processes there are, and for how long, but not what is run."""
 
 
 class Options(Command):
     """Print all options of a watcher; the values of its environment are masked."""
 
     name = "options"
+    level = Level.READ
     usage = "<watcher>"
     words = (1, 1)
     properties: ClassVar = {"name": NAME}
@@ -31,6 +40,7 @@ class Get(Command):
     """Print some options of a watcher."""
 
     name = "get"
+    level = Level.READ
     usage = "<watcher> <option> [option…]"
     words = (2, 1000)
     properties: ClassVar = {
@@ -65,6 +75,7 @@ class Set(Command):
     """
 
     name = "set"
+    level = Level.CONFIGURE
     usage = "<watcher> <option> <value> [option value…] [--waiting]"
     options: ClassVar = {"waiting": False}
     words = (3, 1000)
@@ -74,6 +85,12 @@ class Set(Command):
         "options": Property("object", "Options and their values.", required=True),
         "waiting": WAITING,
     }
+
+    def level_of(self, properties: Mapping[str, Any]) -> Level:
+        asked = properties.get("options")
+        if isinstance(asked, dict) and asked and all(key in HARMLESS for key in asked):
+            return Level.OPERATE
+        return self.level
 
     def read(self, words: list[str], options: dict[str, str]) -> Properties:
         from chaussette.control.options import typed  # brings all settings with it
@@ -95,13 +112,14 @@ class Add(Command):
     """Add a watcher until the arbiter ends; --start starts it."""
 
     name = "add"
+    level = Level.CONFIGURE
     usage = "[--start] <watcher> <command…>"
     options: ClassVar = {"start": False, "waiting": False}
     words = (2, 1000)
     passes_on = True
     changes = True
     properties: ClassVar = {
-        "name": Property("text", "Its name: letters, digits, spaces and _ . : -", required=True),
+        "name": Property("text", "Its name: 1 to 64 letters, digits, _ . -", required=True),
         "cmd": Property("text", "The command.", required=True),
         "args": Property("words", "Arguments after those of cmd."),
         "options": Property("object", "Options, as in `[watcher:NAME]`."),
@@ -130,6 +148,7 @@ class Rm(Command):
     """Remove a watcher; its processes are stopped, or with --nostop run on by themselves."""
 
     name = "rm"
+    level = Level.CONFIGURE
     usage = "<watcher> [--nostop] [--waiting]"
     options: ClassVar = {"nostop": False, "waiting": False}
     words = (1, 1)

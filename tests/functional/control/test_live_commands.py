@@ -26,25 +26,25 @@ def test_a_watcher_is_added_and_removed(arbiters: Arbiters) -> None:
     arbiter = arbiters.ready(watcher("w", SLEEP))
     arbiter.must(
         "add",
-        name="new one",
+        name="new_one",
         cmd="sleep",
         args=["1000"],
         start=True,
         waiting=True,
         options={"numprocesses": 2, "ready_after": 0.5, "env": {"A": "b"}, "rlimit_nofile": 99},
     )
-    pids = arbiter.pids("NEW ONE")
+    pids = arbiter.pids("NEW_ONE")
     assert len(pids) == 2
     with open(f"/proc/{pids[0]}/environ", encoding="utf-8") as environ:  # noqa: PTH123
         assert "A=b" in environ.read().split("\0")
     with open(f"/proc/{pids[0]}/limits", encoding="utf-8") as limits:  # noqa: PTH123
         assert any(line.split()[:4] == ["Max", "open", "files", "99"] for line in limits)
-    assert not arbiter.ask("add", name="New One", cmd="x").ok
+    assert not arbiter.ask("add", name="New_One", cmd="x").ok
     ended = Ended(*pids)
-    arbiter.must("rm", name="new one", waiting=True)
+    arbiter.must("rm", name="new_one", waiting=True)
     ended.wait()
     assert arbiter.must("list")["watchers"] == ["w"]
-    assert not arbiter.ask("list", name="new one").ok
+    assert not arbiter.ask("list", name="new_one").ok
 
 
 @pytest.mark.parametrize(
