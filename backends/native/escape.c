@@ -1,8 +1,9 @@
 #include "escape.h"
+#include "token.h"
 
 #include <string.h>
 
-#ifdef __SSE2__
+#if defined(__SSE2__) && !defined(SCAN_SCALAR)
 #include <emmintrin.h>
 #endif
 
@@ -29,7 +30,7 @@ static bool copy_eight(char *out, const char *from)
 static size_t copy_plain(char *out, size_t room, const char *from, size_t len)
 {
     size_t at = 0, most = len < room ? len : room;
-#ifdef __SSE2__
+#if defined(__SSE2__) && !defined(SCAN_SCALAR)
     const __m128i low = _mm_set1_epi8(0x1f), del = _mm_set1_epi8(0x7f);
     const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
     for (; most - at >= 16; at += 16) {
@@ -78,14 +79,6 @@ char *escape_text(char *out, const char *end, struct slice text)
     return out;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 char *escape_path(char *out, const char *end, struct slice path)
 {
     while (path.len) {
@@ -97,7 +90,7 @@ char *escape_path(char *out, const char *end, struct slice path)
             int high = path.len > 2 ? hex_value(path.at[1]) : -1;
             int low = high < 0 ? -1 : hex_value(path.at[2]);
             run = low < 0 ? 1 : 3;
-            char c = low < 0 ? '%' : (char)(high << 4 | low);
+            char c = (char)(low < 0 ? '%' : high << 4 | low);
             out = escape_text(out, end, (struct slice){&c, 1});
         }
         path.at += run;

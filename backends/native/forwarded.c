@@ -185,11 +185,11 @@ static bool read_prefix(struct reading *reading, struct slice value)
     struct slice *prefix = &reading->out->prefix;
     if (value.at[0] != '/')
         return refuse(reading, "X-Forwarded-Prefix: does not begin with /");
+    if (slice_is(value, "/", 1))
+        return true;
     if (value.at[value.len - 1] == '/')
         value.len--;
-    if (!value.len)
-        return true;
-    if (!is_prefix(value))
+    if (value.at[value.len - 1] == '/' || !is_prefix(value))
         return refuse(reading, "X-Forwarded-Prefix: not a plain path");
     if (prefix->len && !slice_same(*prefix, value))
         return refuse(reading, "contradictory X-Forwarded-Prefix");

@@ -36,6 +36,7 @@ enum belief_bit {
  * BELIEVE_FOR | BELIEVE_PROTO until trust_believe() says otherwise. */
 struct trust *trust_compile(const char *text, size_t len, const char **error, size_t *at);
 void trust_free(struct trust *trust);
+/* No list (NULL) trusts nobody, either. */
 bool trusts(const struct trust *trust, const struct peer *peer);
 
 /* Compiles a comma-separated list of field names to belief bits. False with *error and *at. */

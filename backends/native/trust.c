@@ -110,6 +110,8 @@ bool trust_contains(const struct trust *trust, const struct peer *peer)
 
 bool trusts(const struct trust *trust, const struct peer *peer)
 {
+    if (!trust)
+        return false;
     return trust->any || (peer->is_unix ? trust->unix_peers : trust_contains(trust, peer));
 }
 

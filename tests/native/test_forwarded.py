@@ -251,6 +251,8 @@ def test_each_field_is_read(lines: tuple[str, ...], expected: Said) -> None:
         (("X-Forwarded-Port: +80",), "not a port"),
         (("X-Forwarded-Port: 65536",), "not a port"),
         (("X-Forwarded-Prefix: app",), "does not begin with /"),
+        (("X-Forwarded-Prefix: //",), "not a plain path"),
+        (("X-Forwarded-Prefix: /a//",), "not a plain path"),
         (("X-Forwarded-Prefix: //evil.example",), "not a plain path"),
         (("X-Forwarded-Prefix: /\\evil.example",), "not a plain path"),
         (("X-Forwarded-Prefix: /a/../b",), "not a plain path"),

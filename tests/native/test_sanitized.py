@@ -11,7 +11,8 @@ import pytest
 from build_c import sanitized_environment
 
 HERE = Path(__file__).parent
-SUITE = [str(HERE / f"test_{part}.py") for part in ("input", "filewrapper", "body", "wheel")]
+PARTS = "input filewrapper body wheel accesslog forwarded logbuf".split()
+SUITE = [str(HERE / f"test_{part}.py") for part in PARTS]
 
 
 def run(environment: dict[str, str], *options: str) -> None:
