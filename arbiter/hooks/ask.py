@@ -44,40 +44,44 @@ class Hooks:
         ignored = ignored or hook in ALWAYS_IGNORED
 
         def done(result: Result) -> None:
-            if result.error:
-                log.error("%s: hook %s: %s", watcher.name, hook, result.error)
-                fields = {"name": hook, "error": result.error, "time": time.time()}
-                self._arbiter.publish(watcher.name, "hook_failure", fields)
-                then(ignored)
-                return
-            fields = {"name": hook, "time": time.time()}
-            self._arbiter.publish(watcher.name, "hook_success", fields)
-            then(result.value)
+            self._tell(watcher, hook, result)
+            then(ignored if result.error else result.value)
 
         self._ask(watcher, hook, function, given, done)
 
     def extended_stats(
         self, watcher: Watcher, pid: int, stats: Mapping[str, object], then: Callable[[Any], None]
     ) -> None:
-        """Has the hook extended_stats add to the statistics of a process."""
-        if "extended_stats" not in watcher.settings.hooks:
+        """Has the hook extended_stats add to the statistics of a process.
+
+        `then` gets what it made of them, or `stats` itself where there is no answer.
+        """
+        hook = "extended_stats"
+        if hook not in watcher.settings.hooks:
             then(stats)
             return
-        function, _ = read_hook(watcher.settings.hooks["extended_stats"])
-        given = {"pid": pid, "stats": dict(stats)}
-        self._ask(
-            watcher,
-            "extended_stats",
-            function,
-            given,
-            lambda result: then(stats if result.stats is None else result.stats),
-        )
+        function, _ = read_hook(watcher.settings.hooks[hook])
+
+        def done(result: Result) -> None:
+            self._tell(watcher, hook, result)
+            then(stats if result.stats is None else result.stats)
+
+        self._ask(watcher, hook, function, {"pid": pid, "stats": dict(stats)}, done)
 
     def close(self) -> None:
         """Ends the hook host."""
         self._caller.close()
         if self._calls is not None:
             self._calls.close()
+
+    def _tell(self, watcher: Watcher, hook: str, result: Result) -> None:
+        """What came of a call: an event, and a line in the log where it has failed."""
+        fields: dict[str, object] = {"name": hook, "time": time.time()}
+        if result.error:
+            log.error("%s: hook %s: %s", watcher.name, hook, result.error)
+            fields["error"] = result.error
+        event = "hook_failure" if result.error else "hook_success"
+        self._arbiter.publish(watcher.name, event, fields)
 
     def _own_calls(self) -> ProgramCalls:
         if self._calls is None:

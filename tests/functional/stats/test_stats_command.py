@@ -55,7 +55,7 @@ def test_a_hook_that_raises_changes_nothing(arbiters: Arbiters, folder: Path) ->
     arbiter.must("quit")
     arbiter.wait_end()
     # It was asked once, and not for each of the processes.
-    assert arbiter.log.count("ValueError: out of order") == 1
+    assert arbiter.log.count("web: hook extended_stats: ValueError: out of order") == 1
 
 
 def test_a_hook_that_hangs_holds_nobody_else_up(arbiters: Arbiters, folder: Path) -> None:
