@@ -9,11 +9,11 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator
 
+from chaussette.arbiter.admission import faults_of_access
 from chaussette.arbiter.containment.layout import survey
 from chaussette.arbiter.containment.outlook import contradiction, look_out
 from chaussette.arbiter.sinks import check_sink
 from chaussette.arbiter.users import look_up
-from chaussette.control.places import is_public_tcp
 from chaussette.errors import ConfigError, did_you_mean
 from chaussette.settings import variables
 from chaussette.settings.load import StackConfig
@@ -28,13 +28,7 @@ def check_system(config: StackConfig) -> None:
     errors: list[str] = []
     for watcher in config.watchers:
         errors += [f"[watcher:{watcher.name}] {error}" for error in faults_of(watcher)]
-    arbiter = config.arbiter
-    for endpoint in (arbiter.endpoint, arbiter.pubsub_endpoint, arbiter.stats_endpoint):
-        if endpoint is not None and is_public_tcp(endpoint):
-            errors.append(
-                f"[circus] endpoint {endpoint} is open to other machines, and whoever reaches it "
-                "can run commands: use ipc://, or tcp://127.0.0.1 behind an ssh tunnel"
-            )
+    errors += [f"[circus] {error}" for error in faults_of_access(config.arbiter)]
     if errors:
         raise ConfigError("\n".join(errors))
 
