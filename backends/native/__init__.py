@@ -54,7 +54,9 @@ class NativeBackend:
         | Can.SPAWN_LIMIT
         | Can.ACCESS_LOG
         | Can.PROXY_HEADERS
-        | Can.PROXY_PROTOCOL,
+        | Can.PROXY_PROTOCOL
+        | Can.LIMITS
+        | Can.BODY_LIMIT,
         requirement=REQUIREMENT,
         limits={
             Can.ASGI: "its driver for ASGI is not written yet",

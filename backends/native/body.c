@@ -1,4 +1,6 @@
-#define _GNU_SOURCE /* O_TMPFILE, mkostemp */
+#ifndef _GNU_SOURCE /* O_TMPFILE, mkostemp */
+#define _GNU_SOURCE
+#endif
 #include "body.h"
 
 #include <errno.h>

@@ -17,7 +17,6 @@
 #define SLAB 64
 #define LINGER_MS 5000
 #define LINGER_BYTES (16u << 20)
-#define RATE_GRACE_MS 5000 /* a body may be slower than the minimum rate for this long */
 
 /* ---- memory ------------------------------------------------------------------ */
 
@@ -291,11 +290,12 @@ static size_t feed_chunked(struct lane *lane, struct conn *conn, const char *dat
     return used;
 }
 
+/* The average counts from body_timeout on: a client may well be silent for nearly as long. */
 static bool too_slow(const struct conn *conn) {
     const struct server *server = conn->server;
     uint64_t spent = server->now_ms - conn->started_ms;
 
-    return server->options.min_rate != 0 && spent > RATE_GRACE_MS &&
+    return server->options.min_rate != 0 && spent > server->options.body_ms &&
            conn->exchange->body.size * 1000 / spent < server->options.min_rate;
 }
 
@@ -563,6 +563,14 @@ void conn_event(struct lane *lane, struct conn *conn, uint32_t events) {
     }
 }
 
+/* Without it the kernel would go on holding what the peer does not take (tcp(7)). */
+static void conn_reset(struct conn *conn) {
+    struct linger none = {.l_onoff = 1, .l_linger = 0};
+
+    (void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    conn_close(conn);
+}
+
 void conn_expired(struct lane *lane, struct conn *conn) {
     switch ((enum conn_state)conn->state) {
     case CONN_HEAD:
@@ -577,8 +585,10 @@ void conn_expired(struct lane *lane, struct conn *conn) {
     case CONN_APP: /* its time limit is the worker's, not the connection's */
         wait_until(conn, conn->server->options.write_ms);
         break;
-    case CONN_PROXY:
     case CONN_SEND: /* the peer does not read */
+        conn_reset(conn);
+        break;
+    case CONN_PROXY:
     case CONN_LINGER:
     case CONN_CLOSED:
         conn_close(conn);

@@ -80,6 +80,8 @@ static void input_dealloc(PyObject *object) {
 }
 
 PyObject *input_from_bytes(PyObject *bytes) {
+    if (bytes == NULL && PyErr_Occurred())
+        return NULL;
     struct input *self = make();
     if (self == NULL) {
         Py_XDECREF(bytes);

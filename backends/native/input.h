@@ -15,7 +15,8 @@ int input_ready(PyObject *module);
 int file_wrapper_ready(PyObject *module);
 
 /* A reader of a whole body in memory. Borrows nothing: steals `bytes` (a bytes object, or NULL
- * for an empty body), also on failure. New reference, or NULL with an exception. */
+ * for an empty body), also on failure. New reference, or NULL with an exception, also when
+ * one is set already: a failed PyBytes_FromStringAndSize may be handed over unchecked. */
 PyObject *input_from_bytes(PyObject *bytes);
 
 /* A reader of a spooled body: takes the body over (the caller's struct is reset to empty),

@@ -42,29 +42,29 @@ def options_of(settings: ServerSettings) -> dict[str, Any]:
 
 def _limits(settings: ServerSettings) -> dict[str, int]:
     return {
-        "request_line": 8190,
-        "field_line": 16384,
-        "fields": 100,
-        "head": 65536,
+        "request_line": settings.limit_request_line or settings.limit_request_head,
+        "field_line": settings.limit_request_field_size or settings.limit_request_head,
+        "fields": settings.limit_request_fields,
+        "head": settings.limit_request_head,
         "chunk_line": CHUNK_LINE,
         "chunk_extensions": CHUNK_EXTENSIONS,
-        "trailers": 65536,
-        "trailer_fields": 100,
-        "body": 0,
-        "body_memory": 512 * 1024,
+        "trailers": settings.limit_request_head,
+        "trailer_fields": settings.limit_request_fields,
+        "body": settings.limit_request_body,
+        "body_memory": settings.body_memory,
         "out_memory": OUT_MEMORY,
         "out_file": OUT_FILE,
-        "min_rate": 0,
+        "min_rate": settings.body_rate,
         "connections": settings.spawn or MAX_CONNECTIONS,
     }
 
 
 def _times(settings: ServerSettings) -> dict[str, int]:
     return {
-        "head_ms": 15000,
-        "body_ms": 30000,
+        "head_ms": _ms(settings.header_timeout),
+        "body_ms": _ms(settings.body_timeout),
         "idle_ms": _ms(settings.keepalive),
-        "write_ms": 60000,
+        "write_ms": _ms(settings.write_timeout),
         "beat_ms": _ms(heartbeat_period(settings)),
         "drain_ms": _ms(settings.graceful_timeout),
         "grace_ms": _ms(IDLE_GRACE),

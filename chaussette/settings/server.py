@@ -194,8 +194,8 @@ class ServerSettings:
     body_rate: int = setting(
         500,
         integer(0, 2**31 - 1),
-        "Bytes per second with which a request body must come, on the average once it has taken "
-        "body_timeout; below that 408; 0: any.",
+        "Bytes per second that a request body must bring, on the average, from body_timeout on; "
+        "below that 408; 0: any.",
         flags=("--body-rate",),
         needs="LIMITS",
         group=_LIMITS,
