@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaussette import notify, scoreboard
+from chaussette import handover, notify, scoreboard
 from chaussette.errors import SpawnError
 from chaussette.settings import variables
 from chaussette.settings.watcher import WatcherSettings
@@ -145,7 +145,7 @@ def _words(settings: WatcherSettings, values: Mapping[str, str]) -> list[str]:
 
 def _base_environment(settings: WatcherSettings) -> dict[str, str]:
     env = dict(os.environ) if settings.copy_env else {}
-    for name in (*_ARBITERS_OWN, scoreboard.ENVIRONMENT, notify.ARBITER_PID):
+    for name in (*_ARBITERS_OWN, scoreboard.ENVIRONMENT, notify.ARBITER_PID, handover.ENVIRONMENT):
         env.pop(name, None)
     return env
 

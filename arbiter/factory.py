@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from chaussette import notify, scoreboard
+from chaussette import handover, notify, scoreboard
 from chaussette.arbiter.command import Recipe, speaks_notify
 from chaussette.arbiter.containment.group import Group
 from chaussette.arbiter.containment.table import GroupTable
@@ -66,6 +66,7 @@ class ProcessFactory:
         self._streams = streams
         self._address = address
         self._scoreboard = Scoreboard.create(SLOTS)
+        self._queues: dict[str, handover.Queue] = {}
         self._taken: dict[int, int] = {}
         self._recipes: dict[str, Recipe] = {}
         self._unannounced: set[str] = set()
@@ -120,6 +121,8 @@ class ProcessFactory:
     def close(self) -> None:
         """Closes the scoreboard, and the pipes that are left."""
         self._scoreboard.close()
+        for queue in self._queues.values():
+            queue.close()
         self.groups.close()
         for outlets in self._outlets.values():
             for outlet in outlets:
@@ -223,7 +226,7 @@ class ProcessFactory:
         )
 
     def _give_links(self, settings: WatcherSettings, given: _Given) -> None:
-        """What connects a process to the arbiter: notify socket and scoreboard.
+        """What connects a process to the arbiter: notify socket, scoreboard, its siblings' queue.
 
         Workers behind a wrapper are not known as such, so whoever gets sockets
         gets the links; the environment of all others holds what was asked for.
@@ -236,6 +239,17 @@ class ProcessFactory:
             given.slot = index
             given.env[scoreboard.ENVIRONMENT] = self._scoreboard.environment(index)
             given.inherited.append(self._scoreboard.fd)
+            self._give_queue(settings, given)
+
+    def _give_queue(self, settings: WatcherSettings, given: _Given) -> None:
+        """One queue for all generations of a watcher's workers."""
+        if not given.sockets:
+            return
+        queue = self._queues.get(settings.name)
+        if queue is None:
+            queue = self._queues[settings.name] = handover.Queue()
+        given.env[handover.ENVIRONMENT] = queue.environment()
+        given.inherited.extend(queue.descriptors)
 
     def _free_slots(self) -> Iterator[int]:
         taken = set(self._taken.values())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import select
 import signal
 import socket
@@ -22,6 +23,7 @@ from chaussette.backends.library import library
 from chaussette.backends.native.options import options_of
 from chaussette.backends.native.template import template_of
 from chaussette.backends.waker import Waker
+from chaussette.handover import queue_from_environment
 from chaussette.settings.server import ServerSettings
 
 LOGGER = logging.getLogger("chaussette")
@@ -94,7 +96,7 @@ class NativeBackend:
 
     def serve(self, ready: Callable[[], None]) -> None:
         """See the contract."""
-        self._server.open()
+        self._server.open(*(queue_from_environment(os.environ) or ()))
         ready()
         if self._task.settings.threads > 1:
             all_ended = self._run_threads()

@@ -20,8 +20,9 @@ class Server:
         malformed, KeyError for an option that is missing, OSError.
         """
 
-    def open(self) -> None:
-        """Begins to accept."""
+    def open(self, queue_read: int = -1, queue_write: int = -1, /) -> None:
+        """Begins to accept. With the two ends of a handover.Queue, connections that wait
+        behind a long call of the application go to siblings. Raises OSError."""
 
     def run(self, lane: int, /) -> None:
         """Serves until the server is finished; each lane in a thread of its own."""

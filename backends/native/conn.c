@@ -48,6 +48,8 @@ void conns_bury(struct server *server) {
     while (server->dead != NULL) {
         struct conn *conn = server->dead;
         server->dead = conn->next;
+        Py_CLEAR(conn->addr);
+        Py_CLEAR(conn->port);
         conn->next = server->free;
         server->free = conn;
     }
@@ -89,17 +91,24 @@ void conn_close(struct conn *conn) {
     out_clear(conn);
     free(conn->in);
     conn->in = NULL;
-    Py_CLEAR(conn->addr);
-    Py_CLEAR(conn->port);
     conn->server->conns--;
     if (conn->exchange == NULL)
         conn_bury(conn);
+}
+
+void conn_left(struct conn *conn) {
+    conn->state = CONN_CLOSED;
+    close(conn->fd);
+    wheel_cancel(&conn->server->wheel, &conn->timer);
+    conn->server->conns--;
+    conn_bury(conn);
 }
 
 void conn_free_all(struct server *server) {
     for (uint32_t i = 0; i < server->slab_count; i++) {
         for (int j = 0; j < SLAB; j++)
             conn_close(&server->slabs[i][j]);
+        conns_bury(server);
         free(server->slabs[i]);
     }
     free(server->slabs);
@@ -225,6 +234,7 @@ void conn_answered(struct conn *conn) {
         return;
     }
     conn->seen = true;
+    conn->handed = false;
     conn->state = CONN_HEAD;
     if (conn->out != NULL || (conn->closing && conn->pending))
         conn->state = CONN_SEND;

@@ -247,6 +247,8 @@ void conn_want(struct conn *conn, enum conn_want want);
 void conn_free_all(struct server *server);
 /* Gives closed ones back; only between two batches, as events may point at them. */
 void conns_bury(struct server *server);
+/* A sibling has its descriptor now: ends it here, without the GIL. */
+void conn_left(struct conn *conn);
 /* Idle ones are closed at that time at the latest. */
 void conns_shorten(struct server *server, uint64_t due_ms);
 /* Answers without the application, and closes. */
@@ -334,7 +336,7 @@ void loop_before_app(struct lane *lane);
 void loop_after_app(struct lane *lane);
 /* No new connections; what is under way is answered. */
 void server_drain(struct server *server);
-bool server_finished(const struct server *server);
+bool server_finished(struct server *server);
 void slot_add(struct server *server, int word, int64_t amount);
 
 enum slot_word { SLOT_STATE, SLOT_PID, SLOT_IN_FLIGHT, SLOT_REQUESTS, SLOT_BUSY, SLOT_SENT, SLOT_BEAT, SLOT_ERRORS };

@@ -26,13 +26,13 @@ void loop_before_app(struct lane *lane) {
         (server->lane_count > 1 || server->request_cost_ns > DEFER_NS ||
          clock_ns() - lane->first_answer_ns > DEFER_NS))
         out_flush(lane);
-    guard_enter(lane);
+    lane->in_app = true;
 }
 
 void loop_after_app(struct lane *lane) {
     struct server *server = lane->server;
 
-    guard_leave(lane);
+    lane->in_app = false;
     slot_add(server, SLOT_IN_FLIGHT, -1);
     lane->calls++;
 }
@@ -141,6 +141,7 @@ int loop_step(struct lane *lane, int timeout_ms) { /* <- the backend's main loop
     began = clock_ns();
     server->now_ms = clock_ms();
     date_refresh(server);
+    guard_batch(server);
     for (int i = 0; i < count && server->leader == lane; i++)
         dispatch(lane, &lane->events[i]);
     settle(lane);
@@ -192,7 +193,11 @@ void server_drain(struct server *server) {
     conns_shorten(server, server->now_ms + server->options.grace_ms);
 }
 
-bool server_finished(const struct server *server) {
-    return server->stopped || (server->draining && (server->conns == 0 ||
-                                                    clock_ms() >= server->drain_end_ms));
+bool server_finished(struct server *server) {
+    if (server->stopped || !server->draining)
+        return server->stopped;
+    /* What siblings have put into their queue may have nobody else left to take it. */
+    if (server->conns == 0 && !guard_receive(server))
+        return true;
+    return clock_ms() >= server->drain_end_ms;
 }

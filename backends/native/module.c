@@ -343,11 +343,12 @@ static void server_dealloc(PyObject *self) {
 
 /* ---- methods ------------------------------------------------------------------------------------ */
 
-static PyObject *server_open(PyObject *self, PyObject *unused) {
+static PyObject *server_open(PyObject *self, PyObject *args) {
     struct server *server = (struct server *)self;
+    int queue_read = -1, queue_write = -1;
 
-    (void)unused;
-    if (guard_start(server) < 0)
+    if (!PyArg_ParseTuple(args, "|ii:open", &queue_read, &queue_write) ||
+        guard_start(server, queue_read, queue_write) < 0)
         return NULL;
     listeners_arm(server);
     Py_RETURN_NONE;
@@ -397,7 +398,7 @@ static PyObject *server_reopen(PyObject *self, PyObject *path) {
 }
 
 static PyMethodDef server_methods[] = {
-    {"open", server_open, METH_NOARGS, "Begins to accept."},
+    {"open", server_open, METH_VARARGS, "Begins to accept."},
     {"run", server_run, METH_O, "Runs one lane until the server is finished."},
     {"stop", server_stop, METH_NOARGS, "Begins the drain; may be called at any time."},
     {"close", server_shut, METH_NOARGS, "Closes all connections; no lane may be running."},

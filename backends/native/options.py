@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import sys
 import tempfile
 from typing import Any
@@ -17,11 +18,11 @@ CHUNK_LINE = 4096
 """Bytes of one chunk-size line with its extension."""
 CHUNK_EXTENSIONS = 16 * 1024
 """Bytes of extensions of all chunks of a body."""
+MOST_CONNECTIONS = 10_000
 OUT_MEMORY = 1024 * 1024
 """Bytes of one response that are kept in memory for a client that reads slowly."""
 OUT_FILE = 1024 * 1024 * 1024
 """Bytes of it that are kept in a file; past that the application waits for the client."""
-MAX_CONNECTIONS = 10_000
 
 
 def options_of(settings: ServerSettings) -> dict[str, Any]:
@@ -41,21 +42,22 @@ def options_of(settings: ServerSettings) -> dict[str, Any]:
 
 
 def _limits(settings: ServerSettings) -> dict[str, int]:
+    head = settings.limit_request_head
     return {
-        "request_line": settings.limit_request_line or settings.limit_request_head,
-        "field_line": settings.limit_request_field_size or settings.limit_request_head,
+        "request_line": settings.limit_request_line or head,
+        "field_line": settings.limit_request_field_size or head,
         "fields": settings.limit_request_fields,
-        "head": settings.limit_request_head,
+        "head": head,
         "chunk_line": CHUNK_LINE,
         "chunk_extensions": CHUNK_EXTENSIONS,
-        "trailers": settings.limit_request_head,
+        "trailers": head,
         "trailer_fields": settings.limit_request_fields,
         "body": settings.limit_request_body,
         "body_memory": settings.body_memory,
         "out_memory": OUT_MEMORY,
         "out_file": OUT_FILE,
         "min_rate": settings.body_rate,
-        "connections": settings.spawn or MAX_CONNECTIONS,
+        "connections": settings.spawn or _most_connections(),
     }
 
 
@@ -69,6 +71,14 @@ def _times(settings: ServerSettings) -> dict[str, int]:
         "drain_ms": _ms(settings.graceful_timeout),
         "grace_ms": _ms(IDLE_GRACE),
     }
+
+
+def _most_connections() -> int:
+    """What the limit of descriptors allows, with some left for the application."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(16, min(MOST_CONNECTIONS, soft - max(32, soft // 8)))
 
 
 def _ms(seconds: float) -> int:

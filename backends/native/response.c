@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core.h"
+#include "guard.h"
 
 #define HEAD_MOST (64 * 1024)
 #define KEPT 16 /* on the free list */
@@ -233,6 +234,8 @@ static PyObject *call_start(struct start_response *start, PyObject *status, PyOb
 
 /* write(): the head, and the data at once (PEP 3333). */
 static PyObject *call_write(struct start_response *start, PyObject *data) {
+    int sent;
+
     if (start->exchange == NULL || !start->called) {
         PyErr_SetString(PyExc_RuntimeError, "write() was called outside of its request");
         return NULL;
@@ -241,13 +244,15 @@ static PyObject *call_write(struct start_response *start, PyObject *data) {
         PyErr_Format(PyExc_TypeError, "write() takes bytes, not %.100s", Py_TYPE(data)->tp_name);
         return NULL;
     }
-    if (response_block(start->lane, start->exchange, data, false) < 0) {
-        if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_ConnectionError, "the client has gone");
-        return NULL;
-    }
+    guard_leave(start->lane); /* until the application goes on */
+    sent = response_block(start->lane, start->exchange, data, false);
     out_flush(start->lane);
-    Py_RETURN_NONE;
+    guard_enter(start->lane);
+    if (sent == 0)
+        Py_RETURN_NONE;
+    if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_ConnectionError, "the client has gone");
+    return NULL;
 }
 
 static PyObject *start_response_call(PyObject *self, PyObject *const *args, size_t flags,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core.h"
+#include "guard.h"
 #include "input.h"
 
 int wsgi_head(struct lane *lane, struct exchange *exchange, struct request *request,
@@ -121,12 +122,21 @@ static bool is_plain(PyObject *iterator) {
     return Py_IS_TYPE(iterator, &PyListIter_Type) || Py_IS_TYPE(iterator, &PyTupleIter_Type);
 }
 
+static PyObject *next_block(struct lane *lane, PyObject *iterator) {
+    PyObject *block;
+
+    guard_enter(lane);
+    block = PyIter_Next(iterator);
+    guard_leave(lane);
+    return block;
+}
+
 /* Each block is on its way before the next one is asked for. */
 static int send_stream(struct lane *lane, struct exchange *exchange, PyObject *iterator) {
     PyObject *block;
     int result = 0;
 
-    while (result == 0 && (block = PyIter_Next(iterator)) != NULL) {
+    while (result == 0 && (block = next_block(lane, iterator)) != NULL) {
         if (!PyBytes_Check(block))
             result = not_bytes(block);
         else if (!exchange->start->called)
@@ -203,7 +213,7 @@ static int send_result(struct lane *lane, struct exchange *exchange, PyObject *r
 static PyObject *CLOSE;
 
 /* result.close(), once and on every path (PEP 3333). */
-static int close_result(PyObject *result) {
+static int close_result(struct lane *lane, PyObject *result) {
     PyObject *type, *value, *traceback, *method, *done;
 
     if (PyList_CheckExact(result) || PyTuple_CheckExact(result) || PyBytes_CheckExact(result))
@@ -214,7 +224,9 @@ static int close_result(PyObject *result) {
     if (_PyObject_LookupAttr(result, CLOSE, &method) <= 0)
         done = Py_XNewRef(PyErr_Occurred() ? NULL : Py_None);
     else {
+        guard_enter(lane);
         done = PyObject_CallNoArgs(method);
+        guard_leave(lane);
         Py_DECREF(method);
     }
     if (type != NULL) { /* the first exception is the one to tell */
@@ -246,14 +258,17 @@ static int give_body(struct exchange *exchange) {
 
 static int call_and_send(struct lane *lane, struct exchange *exchange) {
     PyObject *args[3] = {NULL, exchange->environ, (PyObject *)exchange->start};
-    PyObject *result = PyObject_Vectorcall(lane->server->app, args + 1,
-                                           2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    PyObject *result;
     int done;
 
+    guard_enter(lane);
+    result = PyObject_Vectorcall(lane->server->app, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                                 NULL);
+    guard_leave(lane);
     if (result == NULL)
         return -1;
     done = send_result(lane, exchange, result);
-    if (close_result(result) < 0)
+    if (close_result(lane, result) < 0)
         done = -1;
     Py_DECREF(result);
     if (done == 0 && !exchange->start->called)
