@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ops import proc
-from benchmarks.raw import memory, peers, probe, rounds, shares, table, ticker, uneven
+from benchmarks.raw import inside, memory, peers, probe, rounds, shares, table, ticker, uneven
 from benchmarks.raw.cases import CASES, TARGETS
 from benchmarks.raw.chosen import UnknownName, narrow
 from benchmarks.raw.figures import verdict
@@ -21,11 +22,13 @@ from benchmarks.raw.tool import Tool
 
 RESULTS = ROOT / "benchmarks" / "results" / "raw.json"
 INTERRUPTED = 130
+NEEDED = ("wrk", "taskset")
 TOOLS: dict[str, Callable[[Tool], str]] = {
     "shares": shares.measure,
     "uneven": uneven.measure,
     "memory": memory.measure,
     "ticker": ticker.measure,
+    "inside": inside.measure,
     "probe": probe.measure,
 }
 COMMANDS = ("cases", *TOOLS, "list", "peers")
@@ -67,6 +70,8 @@ def _act(asked: argparse.Namespace, words: list[str]) -> int:
         say(f"{peers.PLACE}: {len(failures)} not installed {' '.join(failures)}")
         return 0
     servers = (*SERVERS, *(variant(text) for text in asked.variant))
+    if lacking := [name for name in NEEDED if shutil.which(name) is None]:
+        raise ValueError(f"not installed: {', '.join(lacking)} (Debian: wrk, util-linux)")
     found = peers.look(asked.python, servers)
     if asked.command == "list":
         print(_listing(servers, found))

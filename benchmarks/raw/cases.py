@@ -132,6 +132,8 @@ TARGETS: tuple[Target, ...] = (
     Target("W1", "native", "fastwsgi", 0.90),
     Target("W1", "native", "granian-bt4", 0.55),
     Target("W1h", "native", "floor", 1.25),
+    *(Target(case, "native-log", "native", 1.10) for case in ("W1", "W1h")),
+    *(Target(case, "native-log", "native", least=0.90, measure="rps") for case in ("W1", "W1h")),
     Target("W2", "native", "floor", 1.1),
     *(Target("W2", "native", peer, 1.0)
       for peer in ("uwsgi-http-socket", "bjoern", "granian", "granian-bt4")),

@@ -128,11 +128,12 @@ def pairs(
     """Each case with the servers that can run it and are here."""
     found = []
     for case in cases:
-        fit = tuple(
-            one
-            for one in servers
-            if one.name not in missing
-            and (one.role == case.role or (one.role == FLOOR and case.floor))
-        )
+        fit = tuple(one for one in servers if one.name not in missing and _fits(case, one))
         found.append((case, fit))
     return tuple(found)
+
+
+def _fits(case: Case, server: Server) -> bool:
+    if server.role == FLOOR:
+        return case.floor
+    return server.role == case.role and (not server.only or case.name in server.only)

@@ -23,7 +23,8 @@ class Server:
     `module` must be importable for it, `backend` be a backend of ours that can
     run; `many` are the words that ask for several workers (none: it cannot);
     `leaves_out` says what of the protocols it does not do, so that a lead over
-    it can be read for what it is; `excluded` names cases in which it does less
+    it can be read for what it is; `only` names the cases that it is for (none: all
+    of its role); `excluded` names cases in which it does less
     work than the case is about, and why.
     """
 
@@ -36,6 +37,7 @@ class Server:
     threads: int = 1
     many: tuple[str, ...] = ()
     leaves_out: str = ""
+    only: tuple[str, ...] = ()
     excluded: Mapping[str, str] | None = None
 
     def command(self, values: Mapping[str, object], workers: int = 1) -> list[str]:
@@ -115,6 +117,8 @@ SERVERS: tuple[Server, ...] = (
     Server("floor", FLOOR, ("{floor}", "{port}", "{answer}", "{block}"),
            leaves_out="everything: a constant answer, the least a server can cost here"),
     Server("native", WSGI, _ours("native"), backend="native", many=WORKERS),
+    Server("native-log", WSGI, _ours("native", "--access-logfile", "{folder}/access.log"),
+           backend="native", only=("W1", "W1h")),
     Server("native-t4", THREADS, _ours("native", "--threads", "{threads}"), backend="native",
            threads=4, many=WORKERS),
     Server("native-asgi", ASGI, _ours("native", "--interface", "asgi"), backend="native",

@@ -162,6 +162,11 @@ def test_only_narrows_and_names_the_nearest() -> None:
         narrow(everything, ["W99"], *names)
 
 
+def test_a_server_for_some_cases_is_in_no_other() -> None:
+    fits = {case.name: {one.name for one in fit} for case, fit in pairs(CASES, SERVERS, {})}
+    assert {name for name, servers in fits.items() if "native-log" in servers} == {"W1", "W1h"}
+
+
 def test_each_round_has_each_server_once_and_begins_with_another() -> None:
     servers = tuple(SERVERS[:3])
     plan = Plan(((W1, servers),), rounds=3, seconds=1, warm_up=1, python=Path("python"))
