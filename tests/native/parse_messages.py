@@ -40,7 +40,6 @@ class Message:
 
 
 tokens = st.text(TCHARS, min_size=1, max_size=20).map(str.encode)
-whitespace = st.text(" \t", max_size=2).map(str.encode)
 targets = st.text(TARGET_CHARS, max_size=30).map(lambda text: b"/" + text.encode())
 queries = st.none() | st.text(TARGET_CHARS + "?", max_size=30).map(str.encode)
 hosts = st.sampled_from([b"x", b"www.example.com:8000", b"127.0.0.1", b"[::1]:80", b"a-b.c~"])
@@ -88,13 +87,14 @@ def messages(draw: st.DrawFn, *, plain: bool = False) -> Message:
     names = tokens.filter(lambda name: name.lower() not in READ_FIELDS)
     fields += draw(st.lists(st.tuples(names, values()), max_size=5))
     fields = draw(st.permutations(fields))
+    whitespace = st.text(" " if plain else " \t", max_size=2).map(str.encode)
     lines = [name + b":" + draw(whitespace) + value + draw(whitespace) for name, value in fields]
     start = b"%b %b HTTP/1.%d" % (method, target, minor)
     head = b"".join(line + b"\r\n" for line in [start, *lines, b""])
     return Message(method, target, minor, tuple(fields), head, body, wire_body)
 
 
-ODD_BYTES = b"\0\t\n\x0b\r \"#%,-/:;?@_\x7f\x80\xa0\xff0aA"
+ODD_BYTES = b'\0\t\n\x0b\r "#%,-/:;?@_\x7f\x80\xa0\xff0aA'
 
 
 @st.composite

@@ -36,7 +36,7 @@ def test_valid_messages(message: Message) -> None:
     assert isinstance(head, Head), head
     assert (head.method, head.target, head.minor) == (message.method, message.target, message.minor)
     assert head.size == len(message.head)
-    path, mark, query = message.target.partition(b"?")
+    path, _, query = message.target.partition(b"?")
     assert (head.path, head.query, head.form) == (path, query, "origin")
     kept = [(name, value.strip(b" \t")) for name, value in message.fields]
     assert list(head.fields) == kept
