@@ -8,12 +8,16 @@ import inspect
 import json
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
 import zmq.asyncio
-from arbiter_under_test import BOUND, SLEEP, Arbiters, watcher
+from arbiter_under_test import BOUND, ROOT, SLEEP, Arbiters, watcher
+from theirs import Theirs
 
 from benchmarks.ops import peers
 from chaussette.control.client import AsyncCircusClient, CircusClient
@@ -30,6 +34,18 @@ def python() -> Path:
     except peers.PeerUnavailable as error:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no circus: {error}")
         raise
+
+
+@pytest.fixture
+def theirs(folder: Path, python: Path) -> Iterator[Theirs]:
+    """One that is up, and publishes statistics."""
+    point = f"ipc://{folder}/stats.sock"
+    running = Theirs(folder, python, f"statsd = True\nstats_endpoint = {point}")
+    try:
+        running.wait_active()
+        yield running
+    finally:
+        running.close()
 
 
 @pytest.mark.slow
@@ -125,3 +141,81 @@ def test_our_client_for_event_loops_in_a_given_context(arbiters: Arbiters) -> No
         assert asyncio.run(ask(made)) == ["active", "1"]
         assert not made.closed
         made.term()
+
+
+@pytest.mark.slow
+def test_our_circusctl_listens_to_their_events(theirs: Theirs, arbiters: Arbiters) -> None:
+    argv = [sys.executable, "-m", "chaussette.cli.circusctl", "--endpoint"]
+    listening = arbiters.run([*argv, theirs.endpoint, "listen", "watcher.job"])
+    with CircusClient(endpoint=theirs.endpoint, timeout=BOUND) as client:
+        # It does not say when it has subscribed, so something happens until it hears it.
+        for _ in range(200):
+            client.send_message("incr", name="job", waiting=True)
+            client.send_message("decr", name="job", waiting=True)
+            with contextlib.suppress(AssertionError):
+                spawn = listening.wait(r"^watcher\.job\.spawn: (\{.*\})", 0.01)[1]
+                break
+        assert json.loads(spawn)["process_pid"] > 0
+    listening.send(signal.SIGINT)
+    listening.wait_end()
+    assert "Traceback" not in listening.log
+
+
+@pytest.mark.slow
+def test_our_client_for_event_loops_drives_their_arbiter(theirs: Theirs) -> None:
+    async def ask() -> list[Any]:
+        async with AsyncCircusClient(None, theirs.endpoint, BOUND) as client:
+            return [
+                (await client.send_message("status", name="web"))["status"],
+                (await client.send_message("numprocesses", name="web"))["numprocesses"],
+                (await client.send_message("nonsense"))["errno"],
+                len((await client.call("list"))["watchers"]),
+            ]
+
+    assert asyncio.run(ask()) == ["active", 2, 2, 3]
+
+
+@pytest.mark.slow
+def test_our_circus_top_and_plugins_beside_their_arbiter(
+    theirs: Theirs, arbiters: Arbiters, folder: Path
+) -> None:
+    module = [sys.executable, "-m"]
+    point = f"ipc://{folder}/stats.sock"
+    top = arbiters.run(
+        [*module, "chaussette.cli.circustop", "--endpoint", point, "--once", "--json"]
+    )
+    assert top.wait_end() == 0, top.log
+    told = json.loads(top.log)
+    assert len(told["watchers"]["web"]["processes"]) == 2
+    table = arbiters.run([*module, "chaussette.cli.circustop", "--endpoint", point, "--once"])
+    assert table.wait_end() == 0, table.log
+    assert "job: 1 processes" in table.log
+    (folder / "mine.py").write_text(PLUGIN)
+    plugin = arbiters.run(
+        [*module, "chaussette.cli.circusplugin", "--endpoint", theirs.endpoint, "--pubsub",
+         theirs.pubsub, "mine.Watching"],
+        {"PYTHONPATH": f"{ROOT}:{folder}"},
+    )  # fmt: skip
+    plugin.wait("KNOWS 3 watchers")
+    with CircusClient(endpoint=theirs.endpoint, timeout=BOUND) as client:
+        while client.send_message("incr", name="job", waiting=True)["status"] != "ok":
+            pass  # their arbiter does one thing at a time
+    plugin.wait("HEARD job spawn")
+    plugin.send(signal.SIGTERM)
+    assert plugin.wait_end() == 0, plugin.log
+
+
+PLUGIN = """
+from chaussette.arbiter.plugins import CircusPlugin
+
+class Watching(CircusPlugin):
+    name = "watching"
+
+    def initialize(self):
+        super().initialize()
+        print("KNOWS", self.call("numwatchers")["numwatchers"], "watchers", flush=True)
+
+    def handle_recv(self, data):
+        watcher, action, message = self.split_data(data)
+        print("HEARD", watcher, action, flush=True)
+"""
