@@ -265,10 +265,12 @@ static size_t feed_sized(struct lane *lane, struct conn *conn, const char *data,
                  taken <= conn->server->options.body_memory;
     int status = 0;
 
-    if (whole)
-        exchange->bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)taken);
-    else
+    if (!whole)
         status = body_take(exchange, data, taken);
+    else if ((exchange->bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)taken)) == NULL) {
+        PyErr_Clear(); /* no memory: never an empty body instead of this one */
+        status = 500;
+    }
     exchange->body_left -= taken;
     if (status != 0)
         conn_refuse(lane, conn, status, "The request body could not be stored.");
