@@ -13,7 +13,7 @@ enum log_source { LOG_REQUEST_FIELD, LOG_RESPONSE_FIELD, LOG_ENVIRON };
 
 struct log_facts {
     struct slice remote; /* address without port, "-" when there is none */
-    struct slice user;   /* of Basic credentials; empty: "-" */
+    struct slice authorization; /* the field's value; the user of Basic credentials is shown */
     struct slice method, target, query;
     struct slice path; /* still percent-encoded: the log decodes it, as Gunicorn's %(U)s */
     uint8_t minor;

@@ -1,12 +1,14 @@
 /* Renders log lines. Every text goes through escape.c; nothing is allocated. */
 #define _DEFAULT_SOURCE /* tm_gmtoff */
 #include "accesslog_items.h"
+#include "credentials.h"
 #include "escape.h"
 
 #include <string.h>
 #include <time.h>
 
 #define BILLION 1000000000
+#define USER_MAX 256 /* bytes of a user that are shown */
 
 /* ---- numbers and constants ------------------------------------------------ */
 
@@ -46,6 +48,12 @@ static char *put_decimal(char *out, const char *end, int64_t ns)
 static char *put_or_dash(char *out, const char *end, struct slice text)
 {
     return text.len ? escape_text(out, end, text) : put(out, end, "-", 1);
+}
+
+static char *put_user(char *out, const char *end, const struct log_facts *facts)
+{
+    char user[USER_MAX];
+    return put_or_dash(out, end, basic_user(facts->authorization, user, sizeof user));
 }
 
 static char *put_protocol(char *out, const char *end, uint8_t minor)
@@ -189,7 +197,7 @@ static char *put_item(char *out, const char *end, const struct log_format *forma
     case ATOM_TEXT: return put(out, end, item->name.at, item->name.len);
     case ATOM_REMOTE: return escape_text(out, end, facts->remote);
     case ATOM_DASH: return put(out, end, "-", 1);
-    case ATOM_USER: return put_or_dash(out, end, facts->user);
+    case ATOM_USER: return put_user(out, end, facts);
     case ATOM_DATE: return put_date(out, end, format, facts);
     case ATOM_REQUEST_LINE: return put_request_line(out, end, facts);
     case ATOM_METHOD: return escape_text(out, end, facts->method);
@@ -250,13 +258,14 @@ static char *put_json_date(char *out, const char *end, const struct log_format *
 static char *put_json_line(const struct log_format *format, const struct log_facts *facts,
                            char *out, const char *end)
 {
+    char user[USER_MAX];
     size_t left = (size_t)(end - out) - JSON_FRAME;
     out = PUT("{\"time\":\"");
     out = put_json_date(out, end, format, facts);
     out = PUT("\",\"remote\":");
     out = put_value(out, &left, facts->remote);
     out = PUT(",\"user\":");
-    out = put_value(out, &left, facts->user);
+    out = put_value(out, &left, basic_user(facts->authorization, user, sizeof user));
     out = PUT(",\"method\":");
     out = put_value(out, &left, facts->method);
     out = PUT(",\"target\":");

@@ -178,12 +178,14 @@ static struct slice find(void *context, enum log_source source, struct slice nam
     return (struct slice){0};
 }
 
-void exchange_log(struct exchange *exchange, int status) {
+static void write_line(struct exchange *exchange, int status) {
     const struct conn *conn = exchange->conn;
     struct server *server = conn->server;
-    char line[LINE_ROOM];
+    size_t room = LINE_ROOM;
+    char *line;
     struct log_facts facts = {
         .remote = {conn->peer.text, conn->peer.text_len},
+        .authorization = exchange->authorization,
         .method = exchange->method,
         .target = exchange->target,
         .path = exchange->path,
@@ -199,8 +201,12 @@ void exchange_log(struct exchange *exchange, int status) {
         .context = exchange,
     };
 
-    if (server->log == NULL)
-        return;
     facts.duration_ns = (int64_t)(clock_ns() - exchange->began_ns);
-    logbuf_append(server->log, line, log_render(server->log_format, &facts, line, sizeof line));
+    if ((line = logbuf_reserve(server->log, &room)) != NULL)
+        logbuf_commit(server->log, log_render(server->log_format, &facts, line, room));
+}
+
+void exchange_log(struct exchange *exchange, int status) {
+    if (exchange->conn->server->log != NULL)
+        write_line(exchange, status);
 }

@@ -13,6 +13,7 @@ from build_c import shared
 
 SOURCES = (
     "edges_stub.c",
+    "credentials.c",
     "escape.c",
     "accesslog.c",
     "accesslog_render.c",
@@ -147,7 +148,10 @@ class Facts(ctypes.Structure):
     """struct log_facts."""
 
     _fields_ = (
-        *((name, Slice) for name in ("remote", "user", "method", "target", "query", "path")),
+        *(
+            (name, Slice)
+            for name in ("remote", "authorization", "method", "target", "query", "path")
+        ),
         ("minor", ctypes.c_uint8),
         ("referer", Slice),
         ("agent", Slice),

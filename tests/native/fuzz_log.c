@@ -26,7 +26,7 @@ static bool is_clean(const char *text, size_t len)
 static void check_render(const struct log_format *format, struct slice text, bool clean)
 {
     static char whole[1 << 16], cut[1 << 16];
-    struct log_facts facts = {.remote = text, .user = text, .method = text, .target = text,
+    struct log_facts facts = {.remote = text, .authorization = text, .method = text, .target = text,
                               .query = text, .path = text, .referer = text, .agent = text,
                               .status = 404, .sent = UINT64_MAX, .wall_ns = 1790000000000000000,
                               .duration_ns = 1, .pid = 1, .find = find, .context = &text};

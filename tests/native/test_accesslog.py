@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import json
 import re
@@ -17,6 +18,10 @@ from hypothesis import strategies as st
 GUNICORN_COMBINED = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
 WALL, TOOK = 1_790_000_000_999_999_000, 2_234_567_891
 END = (WALL + TOOK) // 10**9
+
+
+def basic(user: bytes, behind: bytes = b":secret") -> bytes:
+    return b"Basic " + base64.b64encode(user + behind)
 
 
 def clf(second: int) -> str:
@@ -125,6 +130,31 @@ def test_date_is_local_time(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
         time.tzset()
 
 
+@pytest.mark.parametrize(
+    ("field", "user"),
+    [
+        (basic(b"aladdin"), "aladdin"),
+        (basic(b"a b\xc3\xa9"), "a b\\xc3\\xa9"),
+        (basic(b""), "-"),
+        (basic(b"x" * 300), "x" * 256),
+        (b"bAsIc   YTpi", "a"),
+        (basic(b"no-colon-maybe-a-secret", b""), "-"),
+        (b"Basic", "-"),
+        (b"Basic ", "-"),
+        (b"BasicYTpi", "-"),
+        (b"Basic\tYTpi", "-"),
+        (b"Basic !YTpi", "-"),
+        (b"Basic YQ==", "-"),
+        (b"Bearer YTpi", "-"),
+        (b"", "-"),
+    ],
+)
+def test_user_of_basic_credentials(field: bytes, user: str) -> None:
+    assert Format("%(u)s").line(authorization=field).decode() == user + "\n"
+    record = json.loads(Format("json").line(authorization=field))
+    assert (record["user"] or "-").encode() == user.replace("\\xc3\\xa9", "é").encode()
+
+
 # --- the same as Gunicorn ----------------------------------------------------------
 
 
@@ -150,9 +180,10 @@ class Captured:
             "QUERY_STRING": texts["query"],
         }
         headers = [(name, value.decode()) for (s, name), value in found.items() if s == 0]
-        for key, name in (("HTTP_REFERER", "referer"), ("HTTP_USER_AGENT", "agent")):
+        for field in ("referer", "user_agent", "authorization"):
+            name = field.removeprefix("user_")
             if texts[name]:
-                environ[key] = texts[name]
+                environ[f"HTTP_{field.upper()}"] = texts[name]
         environ |= {name.upper(): v.decode() for (s, name), v in found.items() if s == 2}
         response = SimpleNamespace(
             status=f"{texts['status']} OK",
@@ -176,6 +207,10 @@ PRINTABLE = st.text(
 SOME = PRINTABLE.filter(bool)
 
 
+def good_user(text: str) -> bool:
+    return text.isascii() and text.isprintable() and not set(text) & set(":\\%")
+
+
 @given(
     atoms=st.lists(
         st.sampled_from([f"%({name})s" for name in [*ATOMS, *NAMED, "p"]] + ["%%", " ", '"', "é"])
@@ -190,6 +225,15 @@ SOME = PRINTABLE.filter(bool)
             "query": PRINTABLE,
             "referer": PRINTABLE,
             "agent": PRINTABLE,
+            "authorization": st.one_of(
+                st.just(b""),
+                st.builds(
+                    basic,
+                    st.text(max_size=40).filter(good_user).map(str.encode),
+                    PRINTABLE.map(lambda text: b":" + text),
+                ),
+                st.sampled_from([b"Bearer abc", b"basic  YTpi", b"BASIC YTo=", b"Basic Og=="]),
+            ),
             "minor": st.integers(0, 1),
             "status": st.integers(100, 999),
             "sent": st.integers(0, 2**63),
@@ -222,7 +266,7 @@ def test_nothing_from_the_network_ends_a_line_or_a_quote(text: bytes, path: byte
         query=text,
         referer=text,
         agent=text,
-        user=text,
+        authorization=basic(text.replace(b":", b"")),
         found={} if b"\x1e" in text or b"\0" in text else {(0, "x"): text},
     )
     assert re.fullmatch(rb'("([ !#-\[\]-~]|\\["\\]|\\x[0-9a-f]{2})*" ?){7}\n', line), line
@@ -236,7 +280,11 @@ def test_escapes_are_apaches() -> None:
 
 @given(st.text(max_size=100), HOSTILE)
 def test_json_holds_what_was_sent(text: str, raw: bytes) -> None:
-    line = Format("json").line(agent=text.encode(errors="surrogatepass"), referer=raw, user=raw)
+    line = Format("json").line(
+        agent=text.encode(errors="surrogatepass"),
+        referer=raw,
+        authorization=basic(raw.replace(b":", b"")),
+    )
     assert line.count(b"\n") == 1 and not re.search(
         rb"[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]", line
     )
@@ -247,7 +295,8 @@ def test_json_holds_what_was_sent(text: str, raw: bytes) -> None:
         wanted = raw.decode()
     except UnicodeDecodeError:
         return
-    assert (record["referer"] or "") == wanted == (record["user"] or "")
+    assert (record["referer"] or "") == wanted
+    assert (record["user"] or "") == wanted.replace(":", "")[:256] or len(raw) > 256
 
 
 def test_json_reads_invalid_utf8_as_latin_1() -> None:
