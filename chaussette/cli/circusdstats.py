@@ -12,8 +12,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from chaussette.arbiter.users import look_up_owner
 from chaussette.cli.clientlog import set_up_logging
 from chaussette.control.client import ENVIRONMENT
+from chaussette.control.curve import CLIENT_KEY
 from chaussette.control.places import default_endpoint, default_runtime_dir, is_public_tcp
 from chaussette.errors import ChaussetteError, ConfigError
 from chaussette.notify import Notifier
@@ -32,6 +34,9 @@ _FLAGS = {
     "--details": ("N", "Processes whose details are read anew for each sample. [100]"),
     "--log-level": ("LEVEL", f"One of {', '.join(LOG_LEVELS)}. [info]"),
     "--log-output": ("FILE", "Where to log; -: standard error. [-]"),
+    "--keys-dir": ("DIR", "Keys of who may read at a tcp:// statspoint (circusctl help keys)."),
+    "--endpoint-owner": ("USER", "Who gets the file of an ipc:// statspoint."),
+    "--client-key": ("FILE", "Our key, where the arbiter's endpoints ask for one."),
     "--ssh": ("USER@HOST", "Reach the arbiter through ssh."),
 }
 
@@ -75,11 +80,15 @@ def _run(namespace: argparse.Namespace) -> int:
     endpoint = namespace.endpoint or os.environ.get(ENVIRONMENT) or default_endpoint()
     pubsub = namespace.pubsub or f"ipc://{default_runtime_dir()}/events.sock"
     statspoint = namespace.statspoint or f"ipc://{default_runtime_dir()}/stats.sock"
-    if is_public_tcp(statspoint):
+    keys_dir = namespace.keys_dir or None
+    if is_public_tcp(statspoint) and keys_dir is None:
         raise ConfigError(
-            f"--statspoint {statspoint} is open to other machines: "
-            "use ipc://, or tcp://127.0.0.1 behind an ssh tunnel"
+            f"--statspoint {statspoint} is open to other machines: use ipc://, keys (--keys-dir), "
+            "or tcp://127.0.0.1 behind an ssh tunnel"
         )
+    owner_uid = look_up_owner(namespace.endpoint_owner).uid if namespace.endpoint_owner else None
+    if namespace.client_key is not None:
+        os.environ[CLIENT_KEY] = namespace.client_key
     set_up_logging(namespace.log_level or "info", namespace.log_output or "-")
     notifier = Notifier()
     with contextlib.ExitStack() as tunnels:
@@ -88,7 +97,8 @@ def _run(namespace: argparse.Namespace) -> int:
 
             endpoint = tunnels.enter_context(Tunnel(namespace.ssh, endpoint)).endpoint
             pubsub = tunnels.enter_context(Tunnel(namespace.ssh, pubsub)).endpoint
-        StatsLoop(Places(endpoint, pubsub, statspoint), interval, details).run(notifier.ready)
+        places = Places(endpoint, pubsub, statspoint, keys_dir, owner_uid)
+        StatsLoop(places, interval, details).run(notifier.ready)
     notifier.stopping()
     return 0
 

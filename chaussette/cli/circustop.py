@@ -32,6 +32,7 @@ _FLAGS = {
     "--endpoint": ("ADDRESS", "Where statistics are published. [stats.sock of the runtime dir]"),
     "--sort": ("KEY", f"One of {', '.join(SORTS)}. [cpu]"),
     "--timeout": ("SECONDS", f"How long to wait for statistics. [{TIMEOUT:g}]"),
+    "--client-key": ("FILE", "Your key, where the endpoint asks for one."),
     "--ssh": ("USER@HOST", "Reach the endpoint through ssh."),
 }
 
@@ -81,9 +82,15 @@ def _run(namespace: argparse.Namespace) -> None:
     except ValueError:
         raise ConfigError(f"--timeout {namespace.timeout!r}: expected a number") from None
     from chaussette.control.consumer import CircusConsumer  # zmq: --help needs none
+    from chaussette.control.curve import Credentials
 
     endpoint = namespace.endpoint or f"ipc://{default_runtime_dir()}/stats.sock"
-    with CircusConsumer(["stat."], endpoint=endpoint, ssh_server=namespace.ssh) as consumer:
+    with CircusConsumer(
+        ["stat."],
+        endpoint=endpoint,
+        ssh_server=namespace.ssh,
+        credentials=Credentials(namespace.client_key),
+    ) as consumer:
         samples = _samples(consumer, timeout, sort)
         next(samples)  # CPU is counted between two
         for told in samples:

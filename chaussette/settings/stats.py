@@ -40,6 +40,8 @@ def watcher(settings: ArbiterSettings, env: Mapping[str, str] | None = None) -> 
             "--pubsub=$(circus.pubsub_endpoint)",
             "--statspoint=$(circus.stats_endpoint)",
             "--log-level=$(circus.loglevel)",
+            "--keys-dir=$(circus.keys_dir)",
+            f"--endpoint-owner={settings.endpoint_owner or ''}",
         ),
         env={**OWN_KEY, **(env or {})},
         copy_env=True,

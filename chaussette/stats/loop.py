@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import zmq
 
-from chaussette.errors import ControlError
+from chaussette.control.doors import Doors
+from chaussette.errors import ControlError, SocketError
 from chaussette.stats.link import Events, Link, Traits
 from chaussette.stats.publisher import StatsPublisher
 from chaussette.stats.sampler import DETAILS, Sampler
@@ -28,30 +29,38 @@ RETRY = 5.0
 """Seconds until an arbiter that did not answer is asked again."""
 SOCKETS = 10.0
 """Seconds between two questions for the sockets: no event tells of a new one."""
+RENEWAL = 0.05
+"""Seconds until an address that is still being let go of is bound again."""
 LISTING = 300.0
 """Seconds between two questions for everything, in case that an event was lost."""
 
 
 class Places(NamedTuple):
-    """Where the arbiter is controlled, where it publishes events, and where we publish."""
+    """Where the arbiter is controlled, where it publishes events, and where we publish.
+
+    `keys_dir` has the keys of who may read at a tcp:// statspoint, `owner_uid` is
+    who gets the file of an ipc:// one.
+    """
 
     endpoint: str
     pubsub: str
     statspoint: str
+    keys_dir: str | None = None
+    owner_uid: int | None = None
 
 
 class StatsLoop:
     """Publishes the statistics of one arbiter until a signal comes.
 
-    Raises SocketError when it cannot publish. An arbiter that is not there, or
-    goes, is waited for.
+    Raises SocketError when it cannot publish, ConfigError for keys that cannot be
+    read. An arbiter that is not there, or goes, is waited for.
     """
 
     def __init__(self, places: Places, interval: float = 1.0, details: int = DETAILS) -> None:
         self._interval = interval
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._publisher = StatsPublisher(self._context, places.statspoint)
-        self._events = Events(self._context, places.pubsub)
+        self._doors = Doors(zmq.Context(), places.keys_dir, places.owner_uid)
+        self._publisher = StatsPublisher(self._doors, places.statspoint)
+        self._events = Events(self._doors.context, places.pubsub)
         self._link = Link(places.endpoint)
         self._sampler = Sampler(details)
         self._traits: dict[str, Traits] = {}
@@ -60,6 +69,7 @@ class StatsLoop:
         # Everything is asked for when the arbiter is there.
         self._next_listing = math.inf
         self._next_sockets = 0.0
+        self._next_renewal = math.inf
         self._wake_in, self._wake_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poller = zmq.Poller()
         for what in (
@@ -69,6 +79,8 @@ class StatsLoop:
             self._wake_in,
         ):
             self._poller.register(what, zmq.POLLIN)
+        if self._doors.guard is not None:
+            self._poller.register(self._doors.guard.socket, zmq.POLLIN)
 
     def run(self, ready: Callable[[], object]) -> None:
         """Runs until SIGTERM, SIGINT or SIGQUIT; calls `ready` once it publishes."""
@@ -86,11 +98,15 @@ class StatsLoop:
     def _look(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_in, 4096)
+        if self._doors.guard is not None:
+            self._doors.guard.answer()
         for topic, message in self._events.read():
             self._heard(topic, message)
+        now = time.monotonic()
+        if now >= self._next_renewal:
+            self._turn_out()
         was_wanted = self._publisher.is_wanted
         self._publisher.read()
-        now = time.monotonic()
         if self._publisher.is_wanted and not was_wanted:
             self._next_sample = now
         if self._events.has_arrived() or now >= self._next_listing:
@@ -110,7 +126,25 @@ class StatsLoop:
         if now >= self._next_sockets:
             self._next_sockets = now + SOCKETS
             self._ask(self._list_sockets)
+            self._turn_out()
         self._publisher.publish(self._sampler.sample(time.monotonic_ns(), self._traits_of))
+
+    def _turn_out(self) -> None:
+        """Whose key has been revoked hears no more; libzmq cannot end a single connection."""
+        guard = self._doors.guard
+        if guard is not None and guard.forget_revoked():
+            log.info("a key has been revoked: subscribers have to connect again")
+            self._poller.unregister(self._publisher.socket)
+            self._publisher.close()
+        if self._publisher.socket.closed:
+            try:
+                self._publisher.renew()
+            except SocketError as error:
+                log.debug("%s", error)
+                self._next_renewal = time.monotonic() + RENEWAL
+            else:
+                self._next_renewal = math.inf
+                self._poller.register(self._publisher.socket, zmq.POLLIN)
 
     # -- what is asked of the arbiter ------------------------------------------------
 
@@ -153,7 +187,7 @@ class StatsLoop:
     # -- details -------------------------------------------------------------------
 
     def _wait_ms(self) -> int | None:
-        until = self._next_listing
+        until = min(self._next_listing, self._next_renewal)
         if self._publisher.is_wanted:
             until = min(until, self._next_sample)
         if until == math.inf:
@@ -172,6 +206,6 @@ class StatsLoop:
         self._link.close()
         self._events.close()
         self._publisher.close()
-        self._context.term()
+        self._doors.close()
         os.close(self._wake_in)
         os.close(self._wake_out)

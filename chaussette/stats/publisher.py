@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import zmq
 
+from chaussette.control.doors import Doors
 from chaussette.errors import SocketError
 
 HIGH_WATER_MARK = 10_000
@@ -21,20 +21,20 @@ _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 class StatsPublisher:
     """One XPUB socket: to subscribers a PUB, but it hears them come and go."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str) -> None:
+    def __init__(self, doors: Doors, address: str) -> None:
         self.address = address
-        self.socket: zmq.Socket[bytes] = context.socket(zmq.XPUB)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
+        self._doors = doors
         self._topics: set[bytes] = set()
-        before = os.umask(0o077)
-        try:
-            self.socket.bind(address)
-        except zmq.ZMQError as error:
-            self.close()
-            raise SocketError(f"stats_endpoint {address}: {error.strerror}") from None
-        finally:
-            os.umask(before)
+        self.socket = self._open()
+
+    def renew(self) -> None:
+        """Ends all connections, so that only who is let in now comes back.
+
+        Raises SocketError while the address is still being let go of; then nobody
+        hears anything until it has been called again.
+        """
+        self.close()
+        self.socket = self._open()
 
     @property
     def is_wanted(self) -> bool:
@@ -44,7 +44,7 @@ class StatsPublisher:
     def read(self) -> None:
         """Hears who has come and who has gone."""
         with contextlib.suppress(zmq.Again):
-            while True:
+            while not self.socket.closed:
                 frame = self.socket.recv(zmq.NOBLOCK)
                 if frame[:1] == bytes([_SUBSCRIBED]):
                     self._topics.add(frame[1:])
@@ -58,9 +58,21 @@ class StatsPublisher:
         """
         ready = [(topic.encode(), _encode(message).encode()) for topic, message in messages]
         with contextlib.suppress(zmq.Again):
-            for frames in ready:
+            for frames in ready if not self.socket.closed else ():
                 self.socket.send_multipart(frames, zmq.NOBLOCK)
 
     def close(self) -> None:
         """Closes the socket."""
         self.socket.close(0)
+        self._topics.clear()
+
+    def _open(self) -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] = self._doors.context.socket(zmq.XPUB)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
+        try:
+            self._doors.bind(socket, self.address, "stats_endpoint")
+        except SocketError:
+            socket.close(0)
+            raise
+        return socket

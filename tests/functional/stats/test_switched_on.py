@@ -12,6 +12,7 @@ import zmq
 from arbiter_under_test import SLEEP, Arbiters, watcher
 from subscriber import Subscriber
 
+from chaussette.control.doors import Doors
 from chaussette.stats.publisher import StatsPublisher
 
 Subscribe = Callable[..., Subscriber]
@@ -72,13 +73,13 @@ def test_a_taken_name_and_a_taken_address(arbiters: Arbiters, folder: Path) -> N
 
 
 def test_nobody_reads_and_nothing_is_looked_at(folder: Path) -> None:
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    publisher = StatsPublisher(context, f"ipc://{folder}/s.sock")
+    doors = Doors(zmq.Context())
+    publisher = StatsPublisher(doors, f"ipc://{folder}/s.sock")
     readers = []
     try:
         assert not publisher.is_wanted
         for topic in (b"stat.", b"stat.web"):
-            reader = context.socket(zmq.SUB)
+            reader = doors.context.socket(zmq.SUB)
             readers.append(reader)
             reader.setsockopt(zmq.SUBSCRIBE, topic)
             reader.connect(publisher.address)
@@ -97,4 +98,4 @@ def test_nobody_reads_and_nothing_is_looked_at(folder: Path) -> None:
         for reader in readers:
             reader.close(0)
         publisher.close()
-        context.term()
+        doors.close()
