@@ -11,6 +11,9 @@
 #define NAMES 512        /* slots of the table; half of them are used at most */
 #define NAME_LENGTH 64   /* longer names are not remembered */
 #define VALUE_LENGTH 1024 /* longer values are not remembered */
+#define BLOCKS 64        /* header sections that are remembered */
+#define BLOCK_LENGTH 2048 /* longer ones are not, nor are those with few fields */
+#define BLOCK_FIELDS 4
 
 struct name {
     PyObject *key;   /* owned; HTTP_X, interned */
@@ -24,8 +27,17 @@ struct memo { /* the last str made of some bytes */
     PyObject *value; /* owned */
 };
 
+/* A header section that came before, and the fields' part of its environ. */
+struct block {
+    uint64_t hash;      /* of the section that is kept, or was last seen */
+    uint32_t listener, len;
+    char *text;         /* owned, or NULL: seen once */
+    PyObject *environ;  /* owned */
+};
+
 struct name_cache {
     uint32_t used;
+    struct block blocks[BLOCKS];
     struct memo path, query, target, host;
     PyObject *methods[8]; /* owned; the last methods seen that are not GET */
     struct name names[NAMES];
@@ -58,6 +70,12 @@ int names_ready(void) {
 
 struct name_cache *names_new(void) { return calloc(1, sizeof(struct name_cache)); }
 
+static void block_clear(struct block *block) {
+    free(block->text);
+    block->text = NULL;
+    Py_CLEAR(block->environ);
+}
+
 void names_free(struct name_cache *names) {
     if (names == NULL)
         return;
@@ -67,6 +85,8 @@ void names_free(struct name_cache *names) {
     }
     for (size_t i = 0; i < sizeof names->methods / sizeof *names->methods; i++)
         Py_XDECREF(names->methods[i]);
+    for (int i = 0; i < BLOCKS; i++)
+        block_clear(&names->blocks[i]);
     Py_XDECREF(names->path.value);
     Py_XDECREF(names->query.value);
     Py_XDECREF(names->target.value);
@@ -213,14 +233,20 @@ static int put_field(struct name_cache *names, PyObject *environ, const struct f
     return result;
 }
 
+/* Fields that have names of their own in CGI; they are put apart. */
+static bool is_cgi(struct slice name) {
+    return (name.len == 14 && slice_is(name, "content-length", 14)) ||
+           (name.len == 12 && slice_is(name, "content-type", 12));
+}
+
 static int put_fields(struct name_cache *names, PyObject *environ, const struct request *request) {
     uint32_t length = request->known[KNOWN_CONTENT_LENGTH];
     uint32_t type = request->known[KNOWN_CONTENT_TYPE];
 
     for (uint32_t i = 0; i < request->count; i++) {
         const struct field *field = &request->fields[i];
-        if (slice_is(field->name, "content-length", 14) || slice_is(field->name, "content-type", 12))
-            continue; /* CGI's names, below */
+        if (is_cgi(field->name))
+            continue;
         if (put_field(names, environ, field) < 0)
             return -1;
     }
@@ -241,6 +267,76 @@ static int put_fields(struct name_cache *names, PyObject *environ, const struct 
         Py_DECREF(value);
     }
     return 0;
+}
+
+/* ---- header sections ------------------------------------------------------------------- */
+
+static uint64_t hash_text(const char *text, size_t len) {
+    uint64_t hash = len * 0x9e3779b97f4a7c15u, word;
+
+    for (; len >= 8; text += 8, len -= 8) {
+        memcpy(&word, text, 8);
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 32;
+    }
+    word = 0;
+    memcpy(&word, text, len);
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+    return hash ^ (hash >> 29);
+}
+
+/* Keeps a section the second time that it comes: most that come once never come again. */
+static int block_keep(struct block *block, uint64_t hash, struct slice text, uint32_t listener,
+                      PyObject *environ) {
+    bool again = block->hash == hash && block->text == NULL;
+
+    block_clear(block);
+    block->hash = hash;
+    if (!again)
+        return 0;
+    block->text = malloc(text.len);
+    block->environ = PyDict_Copy(environ);
+    if (block->text == NULL || block->environ == NULL) {
+        block_clear(block);
+        return -1;
+    }
+    memcpy(block->text, text.at, text.len);
+    block->len = text.len;
+    block->listener = listener;
+    return 0;
+}
+
+/* From the first field's name to the last one's value, as they came. */
+static struct slice section_of(const struct request *request) {
+    const struct field *last = &request->fields[request->count - 1];
+    const char *at = request->fields[0].name.at;
+
+    return (struct slice){at, (uint32_t)(last->value.at + last->value.len - at)};
+}
+
+/* A new environ with the fields, and nothing of the request line. A browser's fields are the
+ * same from one request to the next, so its section is found again as a whole. */
+static PyObject *environ_of_fields(struct server *server, struct conn *conn,
+                                   const struct request *request) {
+    struct name_cache *names = server->names;
+    PyObject *template = server->listeners[conn->listener].template_, *environ;
+    struct slice text = request->count >= BLOCK_FIELDS ? section_of(request) : (struct slice){0};
+    bool worth = text.len > 0 && text.len <= BLOCK_LENGTH;
+    uint64_t hash = worth ? hash_text(text.at, text.len) : 0;
+    struct block *block = &names->blocks[hash % BLOCKS];
+
+    if (worth && block->text != NULL && block->hash == hash &&
+        block->len == text.len && block->listener == conn->listener &&
+        memcmp(block->text, text.at, text.len) == 0)
+        return PyDict_Copy(block->environ);
+    if ((environ = PyDict_Copy(template)) == NULL)
+        return NULL;
+    if (put_fields(names, environ, request) < 0 ||
+        (worth && block_keep(block, hash, text, conn->listener, environ) < 0)) {
+        Py_DECREF(environ);
+        return NULL;
+    }
+    return environ;
 }
 
 /* ---- the request line ------------------------------------------------------------------ */
@@ -355,12 +451,11 @@ static int put_host(struct name_cache *names, PyObject *environ, const struct re
 PyObject *environ_build(struct server *server, struct conn *conn, const struct request *request,
                         const struct forwarded *said) {
     struct name_cache *names = server->names;
-    PyObject *environ = PyDict_Copy(server->listeners[conn->listener].template_);
+    PyObject *environ = environ_of_fields(server, conn, request);
 
     if (environ == NULL)
         return NULL;
-    if (put_line(names, environ, request) < 0 || put_fields(names, environ, request) < 0 ||
-        put_host(names, environ, request) < 0 || put_own_peer(environ, conn) < 0 ||
+    if (put_line(names, environ, request) < 0 || put_host(names, environ, request) < 0 || put_own_peer(environ, conn) < 0 ||
         (said != NULL && put_said(environ, said) < 0)) {
         Py_DECREF(environ);
         return NULL;

@@ -243,7 +243,8 @@ static int send_or_queue(struct conn *conn, struct iovec *parts, size_t count, P
         return -1;
     if (conn->out == NULL) {
         do
-            sent = sendmsg(conn->fd, &message, FLAGS);
+            sent = count == 1 ? send(conn->fd, parts->iov_base, parts->iov_len, FLAGS)
+                              : sendmsg(conn->fd, &message, FLAGS);
         while (sent < 0 && errno == EINTR);
         if (sent < 0 && !would_block(errno)) {
             conn_close(conn);

@@ -20,7 +20,7 @@ def template_of(
 ) -> dict[str, Any]:
     """A fresh dict; the core copies it for each request."""
     name, port = _address(listener)
-    return {
+    template = {
         "REQUEST_METHOD": "GET",
         "SCRIPT_NAME": "",
         "PATH_INFO": "/",
@@ -42,6 +42,10 @@ def template_of(
         "wsgi.run_once": False,
         "wsgi.file_wrapper": file_wrapper,
     }
+    # A key that comes and goes leaves room for the request's own: a copy need not grow.
+    template["room"] = None
+    del template["room"]
+    return template
 
 
 def _address(listener: socket.socket) -> tuple[str, str]:
