@@ -61,6 +61,20 @@ def with_overrides(config: StackConfig, overrides: Mapping[str, Any]) -> StackCo
     return replace(config, arbiter=replace(config.arbiter, **overrides), overrides=overrides)
 
 
+_PAPA = "sockets and processes are the arbiter's own, and outlive a reload of the configuration"
+NOT_HERE: Mapping[tuple[str, str], str] = {
+    ("circus", "stream_backend"): "output is read by the arbiter's loop, and written by threads",
+    ("circus", "ssh_server"): "circusctl and circus-plugin have --ssh",
+    ("circus", "proc_name"): "the program is called circusd",
+    ("circus", "prereload_fn"): "use the hooks of the watcher",
+    ("circus", "papa_endpoint"): _PAPA,
+    ("watcher", "retry_in"): "the pause between two tries grows by itself; see max_retry",
+    ("watcher", "use_papa"): _PAPA,
+    ("socket", "use_papa"): _PAPA,
+}
+"""Keys that Circus, of some version, knows or documents, by kind of section."""
+
+
 class _Loader:
     """One pass over one ini file; collects errors instead of stopping at the first."""
 
@@ -249,7 +263,18 @@ class _Loader:
                 self._errors.append(f"{entry.place}: [{section.name}] {error}")
         return values
 
+    def _is_theirs(self, section: Section, entry: Entry) -> bool:
+        """Whether a key is one of Circus's that cannot mean anything here; that is said."""
+        why = NOT_HERE.get((section.name.partition(":")[0], entry.key))
+        if why is not None:
+            self._warnings.append(
+                f"{entry.place}: [{section.name}] {entry.key} has no effect: {why}"
+            )
+        return why is not None
+
     def _refuse(self, section: Section, entry: Entry) -> None:
+        if self._is_theirs(section, entry):
+            return
         owner = ArbiterSettings if section.name == "circus" else SocketSettings
         self._errors.append(
             f"{entry.place}: [{section.name}] unknown key {entry.key!r}"
@@ -259,6 +284,8 @@ class _Loader:
     def _free_option(
         self, section: Section, entry: Entry, groups: dict[str, dict[str, Any]]
     ) -> None:
+        if self._is_theirs(section, entry):
+            return
         value = variables.expand(
             entry.value, variables.environment_values({**self._environ, **self._common_env})
         )

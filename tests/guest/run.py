@@ -30,6 +30,8 @@ import tempfile
 from pathlib import Path
 
 NEEDED = ("qemu-system-x86_64", "busybox", "cpio", "modprobe", "depmod")
+BOUND = 120
+"""Seconds that the tests wait for anything: all is slower by ten and more there."""
 MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 SAID = re.compile(r"^GUEST EXIT (\d+)\s*$", re.MULTILINE)
 INIT = """\
@@ -94,6 +96,7 @@ def _make_initrd(folder: Path, root: Path, kernel: Path, command: list[str]) -> 
     shutil.copy(shutil.which("busybox") or "", tree / "bin" / "busybox")
     names = [_copy(module, tree / "modules") for module in _modules(root, version)]
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "CI") if name in os.environ}
+    kept["TEST_BOUND"] = str(BOUND)
     before = " ".join(f"{name}={shlex.quote(value)}" for name, value in kept.items())
     line = f"cd {shlex.quote(os.getcwd())} && exec env HOME=/tmp {before} {shlex.join(command)}"
     init = tree / "init"

@@ -13,6 +13,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "arbiter"), str(HERE.parents[2])]
 
 from arbiter_under_test import Arbiters  # noqa: E402 - it is found by what stands above
+from ssh_server import sshd  # noqa: E402, F401 - a fixture
 
 
 @pytest.fixture

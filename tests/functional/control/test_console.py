@@ -7,17 +7,15 @@ import json
 import os
 import pty
 import select
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from arbiter_under_test import BOUND, ROOT, SLEEP, Arbiters, ArbiterUnderTest, Running, watcher
+from arbiter_under_test import BOUND, ROOT, SLEEP, Arbiters, ArbiterUnderTest, watcher
+from ssh_server import ssh_on_path
 
 CTL = [sys.executable, "-m", "chaussette.cli.circusctl"]
 
@@ -134,46 +132,12 @@ def test_exit_codes(words: tuple[str, ...], code: int) -> None:
     assert ctl(None, *words)[0] == code
 
 
-@pytest.fixture
-def sshd(folder: Path) -> Iterator[tuple[int, Path]]:
-    """An ssh server of this user on loopback, with keys that are thrown away."""
-    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None or shutil.which("ssh") is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no sshd or ssh here")
-    for name in ("host", "user"):
-        make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
-        subprocess.run(make, check=True, timeout=BOUND)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    Path("/run/sshd").mkdir(exist_ok=True) if os.geteuid() == 0 else None
-    (folder / "sshd_config").write_text(
-        f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nPidFile none\n"
-        f"AuthorizedKeysFile {folder}/user.pub\nStrictModes no\nUsePAM no\n"
-        "PasswordAuthentication no\nPermitRootLogin yes\nAllowStreamLocalForwarding yes\n"
-    )
-    server = Running([str(program), "-D", "-e", "-f", str(folder / "sshd_config")], folder)
-    try:
-        server.wait("Server listening on")
-        yield port, folder / "user"
-    finally:
-        server.close()
-
-
 def test_through_ssh(arbiters: Arbiters, sshd: tuple[int, Path], folder: Path) -> None:
     port, key = sshd
     arbiter = arbiters.ready(watcher("web", SLEEP))
     arbiter.settled("web")
-    # ssh as it is, but for who is known: the user's own files are left alone.
-    (folder / "bin").mkdir()
-    options = (
-        "-F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
-    )
-    wrapper = folder / "bin" / "ssh"
-    wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} {options} "$@"\n')
-    wrapper.chmod(0o755)
+    path = ssh_on_path(folder)
     where = f"{getpass.getuser()}@127.0.0.1:{port}"
-    path = f"{folder}/bin:{os.environ['PATH']}"
     code, out, err = ctl(arbiter, "--ssh", where, "--ssh_keyfile", str(key), "status", PATH=path)
     assert (code, out.strip()) == (0, "web: active"), err
     code, out, err = ctl(arbiter, "--ssh", where, "--ssh_keyfile", "/no/key", "status", PATH=path)

@@ -14,6 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "arbiter"))
 
 from arbiter_under_test import Arbiters
+from ssh_server import sshd  # noqa: F401 - a fixture
 from statsd_server import Statsd
 
 

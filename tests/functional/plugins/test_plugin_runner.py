@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
 import signal
 import sys
+import time
+from pathlib import Path
 
 import pytest
-from arbiter_under_test import ROOT, SLEEP, Arbiters, watcher
+from arbiter_under_test import BOUND, ROOT, SLEEP, Arbiters, watcher
+from ssh_server import ssh_on_path
 
 PLUGIN = """
 from chaussette.arbiter.plugins import CircusPlugin
@@ -109,6 +113,35 @@ def test_by_hand_beside_a_running_arbiter(arbiters: Arbiters) -> None:
     plugin.send(signal.SIGQUIT)
     assert plugin.wait_end() == 0
     assert "good bye" in plugin.log
+
+
+def test_by_hand_through_ssh(arbiters: Arbiters, sshd: tuple[int, Path]) -> None:
+    """It gets events of, and orders, an arbiter whose endpoints it reaches by a tunnel only."""
+    port, key = sshd
+    arbiter = arbiters.ready(watcher("job", SLEEP))
+    arbiter.settled("job")
+    (arbiters.folder / "own.py").write_text(PLUGIN)
+    wrapper = ssh_on_path(arbiters.folder)
+    ssh = arbiters.folder / "bin" / "ssh"
+    ssh.write_text(ssh.read_text().replace(" -o LogLevel", f" -i {key} -o LogLevel"))
+    events = arbiter.endpoint.replace("control", "events")
+    where = f"{getpass.getuser()}@127.0.0.1:{port}"
+    words = f"--endpoint {arbiter.endpoint} --pubsub {events} --ssh {where}".split()
+    plugin = arbiters.run(
+        [sys.executable, "-m", "chaussette.cli.circusplugin", *words, "--config", "greeting:hello",
+         "own.Own"],
+        {"PYTHONPATH": f"{ROOT}:{arbiters.folder}", "PATH": wrapper},
+    )  # fmt: skip
+    plugin.wait("options: hello 1")
+    # Until the subscription has come through the tunnel, events go by.
+    deadline = time.monotonic() + BOUND
+    while "heard reap job" not in plugin.log and time.monotonic() < deadline:
+        arbiter.must("kill", name="job", waiting=True)
+        plugin._read(time.monotonic())
+    plugin.wait(r"heard reap job \d+")
+    plugin.send(signal.SIGTERM)
+    plugin.wait("good bye")
+    assert plugin.wait_end() == 0
 
 
 @pytest.mark.parametrize(
