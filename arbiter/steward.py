@@ -63,6 +63,11 @@ class Steward:
         """How many processes a watcher shall have."""
         return self._watcher(name).wish.count
 
+    def starts_by_itself(self, name: str) -> bool:
+        """Whether a watcher runs, or would be started with the arbiter."""
+        watcher = self._watcher(name)
+        return watcher.wish.running or watcher.settings.autostart
+
     def is_singleton(self, name: str) -> bool:
         """Whether a watcher has at most one process."""
         return self._watcher(name).settings.singleton

@@ -78,6 +78,10 @@ class Control(Protocol):
         """How many processes a watcher shall have."""
         ...
 
+    def starts_by_itself(self, name: str) -> bool:
+        """Whether a watcher runs, or would be started with the arbiter (autostart)."""
+        ...
+
     def is_singleton(self, name: str) -> bool:
         """Whether a watcher has at most one process."""
         ...

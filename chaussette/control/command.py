@@ -158,6 +158,14 @@ def chosen(control: Control, request: Request) -> list[str]:
     return found
 
 
+def chosen_to_start(control: Control, request: Request) -> list[str]:
+    """The same for what starts watchers: who names none leaves alone those without autostart."""
+    names = chosen(control, request)
+    if request.properties.get("name") is not None:
+        return names
+    return [name for name in names if control.starts_by_itself(name)]
+
+
 def one_name(control: Control, request: Request) -> str:
     """The watcher that `name` means. Raises ControlError without one."""
     name = request.properties.get("name")

@@ -14,6 +14,7 @@ from chaussette.control.command import (
     Command,
     Property,
     chosen,
+    chosen_to_start,
     one_name,
     settle,
     whole_number,
@@ -54,7 +55,7 @@ class Start(_Change):
     level = Level.OPERATE
 
     def execute(self, control: Control, request: Request, answer: Answer) -> None:
-        names = chosen(control, request)
+        names = chosen_to_start(control, request)
         _informed(control, request, names, answer, control.start, ("started", "kept"))
 
 
@@ -77,7 +78,7 @@ class Restart(_Change):
     level = Level.OPERATE
 
     def execute(self, control: Control, request: Request, answer: Answer) -> None:
-        names = chosen(control, request)
+        names = chosen_to_start(control, request)
         _informed(control, request, names, answer, control.restart)
 
 
@@ -129,6 +130,7 @@ class Reload(_Change):
             control.reopen_logs()
         act: Callable[[list[str], Answer], None] = partial(_reload, control, rolling)
         if asked.get("graceful", True) is False:
+            names = chosen_to_start(control, request)
             act = control.restart
         _informed(control, request, names, answer, act)
 

@@ -237,6 +237,20 @@ def test_autostart_false_waits_for_a_command(arbiters: Arbiters) -> None:
     assert len(arbiter.settled("w")) == 1
 
 
+def test_a_command_for_all_leaves_alone_what_has_no_autostart(arbiters: Arbiters) -> None:
+    """As in Circus; by its name, or a pattern, it is started."""
+    arbiter = arbiters.ready(watcher("w", SLEEP), watcher("later", SLEEP, autostart=False))
+    arbiter.settled("w")
+    arbiter.must("stop", waiting=True)
+    for command, more in (("start", {}), ("restart", {}), ("reload", {"graceful": False})):
+        arbiter.must(command, waiting=True, **more)
+        assert (arbiter.status("w"), arbiter.status("later")) == ("active", "stopped")
+    arbiter.must("start", name="l*", waiting=True)
+    assert arbiter.status("later") == "active"
+    arbiter.must("restart", waiting=True)
+    assert arbiter.status("later") == "active"
+
+
 def test_max_age_replaces_before_it_ends(arbiters: Arbiters) -> None:
     arbiter = arbiters.ready(watcher("w", SLEEP, numprocesses=2, max_age=0.3, max_age_variance=0.1))
     first = arbiter.started("w")

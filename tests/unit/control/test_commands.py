@@ -53,6 +53,9 @@ class FakeControl:
     def wanted(self, name: str) -> int:
         return self.counts[name]
 
+    def starts_by_itself(self, name: str) -> bool:
+        return name in self.counts
+
     def is_singleton(self, name: str) -> bool:
         return name in self.singletons
 
