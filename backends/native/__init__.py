@@ -23,6 +23,7 @@ from chaussette.backends.library import library
 from chaussette.backends.native.options import options_of
 from chaussette.backends.native.template import template_of
 from chaussette.backends.waker import Waker
+from chaussette.errors import ConfigError
 from chaussette.handover import queue_from_environment
 from chaussette.settings.server import ServerSettings
 
@@ -77,14 +78,17 @@ class NativeBackend:
         self._task = task
         self._wake = Waker()
         settings = task.settings
-        self._server = core.Server(
-            app=mount_wsgi(task.app.callable, settings.root_path),
-            on_error=_tell,
-            listeners=[_prepare(each, settings, core.FileWrapper) for each in task.sockets],
-            options=options_of(settings),
-            slot=task.slot.words,
-            lanes=settings.threads,
-        )
+        try:
+            self._server = core.Server(
+                app=mount_wsgi(task.app.callable, settings.root_path),
+                on_error=_tell,
+                listeners=[_prepare(each, settings, core.FileWrapper) for each in task.sockets],
+                options=options_of(settings),
+                slot=task.slot.words,
+                lanes=settings.threads,
+            )
+        except ValueError as error:  # a list or a format that the core compiles
+            raise ConfigError(str(error)) from None
 
     @classmethod
     def prepare(cls, settings: ServerSettings) -> None:
