@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from chaussette.errors import BadMessage, ConfigError, did_you_mean
+from chaussette.errors import LONGEST_NAME, BadMessage, ConfigError, did_you_mean
 from chaussette.settings.declare import declared, key_names, parse_value
 from chaussette.settings.kinds import BOOL, LIMIT, MODE
 from chaussette.settings.load import HOOKS
@@ -111,6 +111,8 @@ def changed(settings: WatcherSettings, options: Mapping[str, object]) -> Watcher
     errors: list[str] = []
     for key, value in options.items():
         try:
+            if len(key) > LONGEST_NAME:
+                raise BadMessage(f"an option's name has at most {LONGEST_NAME} characters")
             _change(settings, fields, key, value)
         except (BadMessage, ConfigError) as error:
             errors.append(str(error))

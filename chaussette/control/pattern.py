@@ -16,7 +16,8 @@ from functools import partial
 from chaussette.errors import BadMessage
 
 LONGEST_PATTERN = 200
-MOST_STEPS = 20_000
+MOST_STEPS = 200_000
+"""Of one pattern, with all names that it is matched with: a fraction of a second."""
 _LARGEST_COUNT = 1000
 _Step = Callable[["_Run", frozenset[int]], frozenset[int]]
 _TOKEN = re.compile(
@@ -43,6 +44,7 @@ class Pattern:
             re.compile(text)
         except (re.error, OverflowError, RecursionError) as error:
             raise BadMessage(f"name = {text!r}: not a regular expression: {error}") from None
+        self._left = MOST_STEPS
         self._at = 0
         self._root = self._choice()
         if self._at < len(text):
@@ -50,7 +52,13 @@ class Pattern:
 
     def matches(self, name: str) -> bool:
         """Whether the whole name is meant. Raises BadMessage where that takes too long."""
-        return len(name) in self._root(_Run(self.text, name), frozenset({0}))
+        return len(name) in self._root(_Run(self, name), frozenset({0}))
+
+    def count(self, steps: int) -> None:
+        """Counts steps. Raises BadMessage where there were too many."""
+        self._left -= steps + 1
+        if self._left < 0:
+            raise BadMessage(f"name = {self.text!r}: matching this takes too long")
 
     # -- reading: each returns the step that its part of the expression is -----------
 
@@ -100,17 +108,11 @@ class Pattern:
 
 
 class _Run:
-    """One name, and the steps that are left for it."""
+    """One name, and what counts the steps that it takes."""
 
-    def __init__(self, pattern: str, name: str) -> None:
+    def __init__(self, pattern: Pattern, name: str) -> None:
         self.name = name
-        self._pattern = pattern
-        self._left = MOST_STEPS
-
-    def count(self, steps: int) -> None:
-        self._left -= steps + 1
-        if self._left < 0:
-            raise BadMessage(f"name = {self._pattern!r}: matching this takes too long")
+        self.count = pattern.count
 
 
 def _one(atom: re.Pattern[str], run: _Run, places: frozenset[int]) -> frozenset[int]:

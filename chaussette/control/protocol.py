@@ -16,6 +16,8 @@ from chaussette.errors import BadMessage, ControlError
 
 MAX_MESSAGE = 2**20
 """Bytes of the longest message that is looked at."""
+LONGEST_REASON = 8000
+"""Characters of an error; what a client has sent may be part of it."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,10 @@ def read_reply(frame: bytes) -> tuple[str, Reply, dict[str, Any]]:
 
 def error_reply(error: ControlError) -> Reply:
     """The reply that tells a client of an error."""
-    return Reply(ok=False, reason=str(error), errno=error.errno)
+    reason = str(error)
+    if len(reason) > LONGEST_REASON:
+        reason = f"{reason[:LONGEST_REASON]}..."
+    return Reply(ok=False, reason=reason, errno=error.errno)
 
 
 def _read_object(frame: bytes) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from chaussette.control.command import NAME, WAITING, Command, Property, one_nam
 from chaussette.control.commands.reads import show_options
 from chaussette.control.levels import Level
 from chaussette.control.protocol import Reply, Request
-from chaussette.errors import BadMessage, did_you_mean
+from chaussette.errors import LONGEST_NAME, BadMessage, did_you_mean
 
 HARMLESS = frozenset(
     "numprocesses graceful_timeout warmup_delay max_retry max_age max_age_variance priority "
@@ -59,7 +59,9 @@ class Get(Command):
         wanted = [keys] if isinstance(keys, str) else list(keys)
         for key in wanted:
             if key not in found:
-                raise BadMessage(f"{key!r} option not found{did_you_mean(key, found)}")
+                raise BadMessage(
+                    f"{key[:LONGEST_NAME]!r} option not found{did_you_mean(key, found)}"
+                )
         answer(Reply(True, {"options": {key: found[key] for key in wanted}}))
 
     def show(self, reply: Reply) -> str:
