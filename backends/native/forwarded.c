@@ -162,6 +162,15 @@ static bool read_port(struct reading *reading, struct slice value)
     return true;
 }
 
+/* Whether the three characters at `at` are %XX, and stand for nothing that would make other
+ * segments of a path once they are decoded. */
+static bool is_escape(const char *at, uint32_t left)
+{
+    int high = left < 3 ? -1 : hex_value(at[1]), low = left < 3 ? -1 : hex_value(at[2]);
+    int c = high * 16 + low;
+    return high >= 0 && low >= 0 && c >= ' ' && c != 0x7f && !strchr("./\\", c);
+}
+
 /* Segments of RFC 3986's pchar; none of them empty, "." or "..": "//host" would make an
  * application's redirects lead elsewhere. */
 static bool is_prefix(struct slice path)
@@ -174,6 +183,8 @@ static bool is_prefix(struct slice path)
         for (uint32_t i = 0; i < segment.len; i++) {
             char c = segment.at[i];
             if (c <= ' ' || c >= 0x7f || strchr("\"#<>?[\\]^`{|}", c))
+                return false;
+            if (c == '%' && !is_escape(segment.at + i, segment.len - i))
                 return false;
         }
     }

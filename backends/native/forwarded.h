@@ -52,7 +52,7 @@ struct forwarded {
     struct slice host;   /* empty: not said; points into the request's head */
     uint16_t port;       /* X-Forwarded-Port; 0: not said (host may end in one) */
     struct slice prefix; /* X-Forwarded-Prefix, begins with one '/', without one at its end, still
-                          * percent-encoded; empty: not said */
+                          * percent-encoded (path_decode() succeeds); empty: not said */
 };
 
 /* Reads the fields of a request that came from a trusted peer. The client is the rightmost
