@@ -53,6 +53,15 @@ static inline const char *scan_value_scalar(const char *at, const char *end)
     return scan_class(at, end, CLASS_VALUE);
 }
 
+/* Up to any control character; unlike scan_value_scalar, HTAB as well. */
+static inline const char *scan_visible_scalar(const char *at, const char *end)
+{
+    while (at < end && *at != '\t' && has_class(*at, CLASS_VALUE)) {
+        at++;
+    }
+    return at;
+}
+
 static inline const char *scan_target_scalar(const char *at, const char *end)
 {
     return scan_class(at, end, CLASS_TARGET);
@@ -82,13 +91,12 @@ static inline unsigned not_plain(__m128i bytes)
     return (unsigned)_mm_movemask_epi8(plain) ^ 0xffffu;
 }
 
-/* Bits of the bytes that are control characters but HTAB. */
-static inline unsigned not_value(__m128i bytes)
+/* Bits of the bytes that are control characters. */
+static inline unsigned is_control(__m128i bytes)
 {
-    __m128i low = in_range(bytes, 0, 0x1f);
-    __m128i tabs = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t'));
+    __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
     __m128i dels = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
-    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(tabs, low), dels));
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(low, dels));
 }
 
 /* Bits of the bytes that are not '!'..'~', or are '#'. Signed: 0x80.. are below. */
@@ -121,9 +129,18 @@ static inline const char *scan_plain(const char *floor, const char *at, const ch
     SCAN_WITH(not_plain, scan_plain_scalar);
 }
 
+static inline const char *scan_to_control(const char *floor, const char *at, const char *end)
+{
+    SCAN_WITH(is_control, scan_visible_scalar);
+}
+
+/* HTAB is rare: it is cheaper to stop there and go on than to look for it everywhere. */
 static inline const char *scan_value(const char *floor, const char *at, const char *end)
 {
-    SCAN_WITH(not_value, scan_value_scalar);
+    while ((at = scan_to_control(floor, at, end)) < end && *at == '\t') {
+        at++;
+    }
+    return at;
 }
 
 static inline const char *scan_target(const char *floor, const char *at, const char *end)

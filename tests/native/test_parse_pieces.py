@@ -158,3 +158,35 @@ def test_underscores_are_dropped_or_refused() -> None:
 )
 def test_path_decode(path: bytes, decoded: bytes | None) -> None:
     assert decode_path(path) == decoded
+
+
+KNOWN = {
+    b"Host": b"x",
+    b"Content-Length": b"1",
+    b"Content-Type": b"a/b",
+    b"Transfer-Encoding": b"chunked",
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_names_in_any_case(name: bytes) -> None:
+    """A second one is refused, however it is written."""
+    start = b"GET / HTTP/1.1\r\n" + (b"" if name == b"Host" else b"Host: x\r\n")
+    for other in (name, name.lower(), name.upper(), name.swapcase()):
+        fields = b"%b: %b\r\n%b: %b\r\n" % (name, KNOWN[name], other, KNOWN[name])
+        assert parse(start + fields + b"\r\n") == Refused(
+            400, f"more than one {name.decode()} field"
+        )
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_names_that_differ_in_one_letter_are_not_known(name: bytes) -> None:
+    start = b"GET / HTTP/1.0\r\n"
+    for at in range(len(name)):
+        for byte in b"z-~^":
+            other = name[:at] + bytes([byte]) + name[at + 1 :]
+            if other == name:
+                continue
+            got = parse(start + b"%b: \xff\r\n\r\n" % other)
+            assert isinstance(got, Head), (other, got)
+            assert not got.host and got.length is None and not got.chunked
