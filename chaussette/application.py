@@ -66,6 +66,10 @@ class Spec:
     dotted: bool = False
 
 
+_EXAMPLES_OF_13 = ("chaussette.util.hello_app", "chaussette.util.bench_app")
+"""Applications of Chaussette 1.3, which many an example configuration names: our page."""
+
+
 @dataclass(frozen=True)
 class PasteSpec:
     """A PasteDeploy file and the name of an application in it."""
@@ -77,6 +81,8 @@ class PasteSpec:
 def parse_spec(text: str) -> Spec | PasteSpec:
     """What a name means. Raises AppNotFound when it is not a name at all."""
     text = text.strip()
+    if text.replace(":", ".") in _EXAMPLES_OF_13:
+        return Spec("chaussette.hello", ("application",))
     if text.startswith("paste:"):
         path, _, name = text[6:].partition("#")
         return PasteSpec(_file_name(path, text), name or "main")

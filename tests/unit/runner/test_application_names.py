@@ -27,6 +27,8 @@ from chaussette.errors import AppLoadError, AppNotFound, ChaussetteError
         ("m:make()", Spec("m", ("make",), Call())),
         ("m:make('x', n=2)", Spec("m", ("make",), Call(("x",), (("n", 2),)))),
         ("m:Class.make([1, {'k': None}])", Spec("m", ("Class", "make"), Call(([1, {"k": None}],)))),
+        ("chaussette.util.hello_app", Spec("chaussette.hello", ("application",))),
+        ("chaussette.util:bench_app", Spec("chaussette.hello", ("application",))),
         ("paste:site.ini", PasteSpec("site.ini")),
         ("paste:a/site.ini#blog", PasteSpec("a/site.ini", "blog")),
     ],
