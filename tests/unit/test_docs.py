@@ -4,6 +4,9 @@ from pathlib import Path
 
 from chaussette.arbiter.lifecycle import as_mermaid
 from chaussette.backends.reference import reference as backends_page
+from chaussette.control.command import COMMANDS
+from chaussette.control.commands.tuning import HARMLESS
+from chaussette.control.levels import Level
 from chaussette.control.reference import reference as commands_page
 from chaussette.settings.reference import reference
 
@@ -35,3 +38,13 @@ def test_commands_page_is_current() -> None:
     assert page == commands_page(), (
         "stale: run `python -m chaussette.control.reference > docs/commands.md`"
     )
+
+
+def test_classes_of_commands_are_current() -> None:
+    page = (ROOT / "docs" / "security.md").read_text("utf-8")
+    for level in Level:
+        names = sorted(name for name, one in COMMANDS.items() if one.level is level)
+        row = f"| {level} | " + ", ".join(f"`{name}`" for name in names)
+        if level is Level.OPERATE:
+            row += "; `set` of " + ", ".join(f"`{name}`" for name in sorted(HARMLESS))
+        assert f"{row} |" in page, row
