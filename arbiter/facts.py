@@ -17,7 +17,7 @@ from chaussette.arbiter.process import Process
 from chaussette.arbiter.tree import descendants
 from chaussette.arbiter.watcher import Watcher
 from chaussette.errors import ControlError
-from chaussette.facts import Facts
+from chaussette.facts import Facts, pss_of
 
 Infos = dict[str, dict[int, dict[str, object]]]
 """Facts of processes by pid, by the name of their watcher."""
@@ -41,6 +41,13 @@ class Observer:
                 facts.update(self._own_facts(process))
                 if extended:
                     facts["children"] = self._children_of(process.pid)
+        return found
+
+    def look_closely(self, process: Process) -> dict[int, dict[str, object]]:
+        """The same of one process, with its children, and what takes the kernel longer: `pss`."""
+        found = self.look([process], extended=True)
+        if process.pid in found and (pss := pss_of(process.pid)) is not None:
+            found[process.pid]["pss"] = pss
         return found
 
     def arbiter(self) -> dict[str, object]:

@@ -202,9 +202,12 @@ class Steward:
     def stats(self, name: str, pid: int | None, extended: bool) -> dict[int, dict[str, object]]:
         """Facts about the processes of a watcher."""
         watcher = self._watcher(name)
-        chosen = watcher.processes() if pid is None else [self._process(watcher, pid)]
-        found = self._observer.look(chosen, extended)
-        if pid is not None and pid not in found:
+        if pid is None:
+            return self._observer.look(watcher.processes(), extended)
+        process = self._process(watcher, pid)
+        closely = self._observer.look_closely
+        found = closely(process) if extended else self._observer.look([process], extended)
+        if pid not in found:
             raise ControlError(f"process {pid} has just ended")
         return found
 

@@ -20,8 +20,9 @@ class Stats(Command):
     A line each: pid, program, user, nice, resident and virtual memory, CPU and
     memory in percent, CPU time. CPU is counted since the last time that anybody
     asked. --extended adds the children of each process, and what the watcher's hook
-    extended_stats has to say. A watcher with a control group has a line with its
-    pressure: the share of the last 10 seconds in which some process had to wait.
+    extended_stats has to say; of one process also pss, its share of the memory.
+    A watcher with a control group has a line with its pressure: the share of the
+    last 10 seconds in which some process had to wait.
     """
 
     name = "stats"
@@ -39,8 +40,8 @@ class Stats(Command):
         "process and info{…}. A process has mem_info1, mem_info2, cpu, mem, ctime, pid, "
         "username, nice, create_time, age, cmdline, started, wid, children[], and of a worker "
         "also worker{state, in_flight, requests, errors}. In bytes, seconds and a number: rss, "
-        "vms, cpu_time, threads. Beside info or infos, pressure{memory, cpu, io} of a watcher "
-        "with a control group, or pressure{watcher{…}}"
+        "vms, cpu_time, threads, and pss of one process with extended. Beside info or infos, "
+        "pressure{memory, cpu, io} of a watcher with a control group, or pressure{watcher{…}}"
     )
 
     def read(self, words: list[str], options: dict[str, str]) -> Properties:

@@ -41,6 +41,8 @@ def test_a_hook_adds_to_what_was_asked_for(arbiters: Arbiters, folder: Path) -> 
         assert info[str(pid)]["shop"] == {"orders": pid, "hook": "extended_stats", "children": 0}
     one = arbiter.must("stats", name="web", process=second, extended=True)
     assert (one["process"], one["info"]["shop"]["orders"]) == (second, second)
+    assert 0 < one["info"]["pss"] <= one["info"]["rss"] + 4096 * 64
+    assert "pss" not in info[str(second)]
     infos = arbiter.must("stats", extended=True)["infos"]
     assert infos["web"][str(first)]["shop"]["orders"] == first
     assert [one["cmdline"] for one in infos["job"].values()] == ["sleep"]
