@@ -52,6 +52,7 @@ class Outlet:
         self._tap = tap
         self._tail: list[bytes] = []
         self._tail_size = 0
+        self._tail_since = 0.0
         self._grown = False
         self._held = False
         self._waited = False
@@ -158,8 +159,11 @@ class Outlet:
         elif end:
             parts, self._tail = [*self._tail, data[:end]], [data[end:]] if end < len(data) else []
             self._tail_size = len(data) - end
+            self._tail_since = self._loop.clock()
             room = self._put(parts)
         else:
+            if not self._tail:
+                self._tail_since = self._loop.clock()
             self._tail.append(data)
             self._tail_size += len(data)
         if self._tail_size > LONGEST_LINE:
@@ -170,9 +174,11 @@ class Outlet:
 
     def _flush_late(self) -> None:
         self._timer = None
-        if self._held:
-            # Its end waits in the pipe: apart, one part might be dropped.
-            self._timer = self._loop.after(PATIENCE, self._flush_late)
+        wait = self._tail_since + PATIENCE - self._loop.clock()
+        if wait > 0 or self._held:
+            # It is of a later line than the timer; or its end waits in the pipe, and
+            # one of the two parts might be dropped.
+            self._timer = self._loop.after(wait if wait > 0 else PATIENCE, self._flush_late)
             return
         self._flush()
 

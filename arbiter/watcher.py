@@ -24,6 +24,8 @@ from chaussette.errors import SpawnError
 from chaussette.settings.watcher import WatcherSettings, tuned, within_limits
 
 log = logging.getLogger("chaussette.arbiter")
+LONGEST_START = 0.01
+"""Seconds of starting processes past which signals and commands are heard first."""
 SPAWN_DELAY = 1.0
 """Seconds until the hook before_spawn is asked again."""
 
@@ -371,6 +373,8 @@ class Watcher:
                 return
             self.fleet.add(process)
             self.hook("after_spawn", partial(self._wanted_or_not, process), pid=process.pid)
+            if self._loop.clock() - now > LONGEST_START:
+                break
         if count:
             self._next_start = now + self.settings.warmup_delay
             self.replan()

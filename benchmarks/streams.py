@@ -29,41 +29,47 @@ SHAPES = {
     "64k": "import os\nb = (b'x' * 99 + b'\\n') * 655\nwhile True: os.write(1, b)\n",
     "lines": "while True: print('a line of forty characters, more or less')\n",
     "yes": "import os\nos.execvp('yes', ['yes', 'a line of the program yes'])\n",
+    # Pieces that end in the middle of lines and of characters; two processes share the file.
+    "utf8": (
+        "import os\nb = ('é€😀' * 11 + '\\n').encode() * 5000\n"
+        "while True:\n    for at in range(0, len(b), 65521): os.write(1, b[at:at + 65521])\n"
+    ),
 }
 
 
-def ours(folder: Path, command: str, log: Path) -> tuple[list[str], str]:
+def ours(folder: Path, command: str, log: Path, count: int = 1) -> tuple[list[str], str]:
     ini = folder / "ours.ini"
     ini.write_text(
         f"[circus]\nruntime_dir = {folder}/run\n"
         f"[watcher:w]\ncmd = {command}\nstdout_stream.class = FileStream\n"
-        f"stdout_stream.filename = {log}\n"
+        f"stdout_stream.filename = {log}\nnumprocesses = {count}\n"
     )
     argv = [sys.executable, "-m", "chaussette.cli.circusd", str(ini)]
     return argv, f"ipc://{folder}/run/control.sock"
 
 
-def circus(folder: Path, command: str, log: Path) -> tuple[list[str], str]:
+def circus(folder: Path, command: str, log: Path, count: int = 1) -> tuple[list[str], str]:
     ini = folder / "circus.ini"
     endpoint = f"ipc://{folder}/circus.sock"
     ini.write_text(
         f"[circus]\nendpoint = {endpoint}\npubsub_endpoint = ipc://{folder}/pubsub.sock\n"
         f"[watcher:w]\ncmd = {command}\nstdout_stream.class = FileStream\n"
-        f"stdout_stream.filename = {log}\n"
+        f"stdout_stream.filename = {log}\nnumprocesses = {count}\n"
     )
     return ["bin/circusd", str(ini)], endpoint
 
 
-def supervisor(folder: Path, command: str, log: Path) -> tuple[list[str], str]:
+def supervisor(folder: Path, command: str, log: Path, count: int = 1) -> tuple[list[str], str]:
     ini = folder / "supervisor.ini"
     ini.write_text(
         f"[supervisord]\nnodaemon = true\nlogfile = {folder}/sd.log\npidfile = {folder}/sd.pid\n"
         f"[program:w]\ncommand = {command}\nstdout_logfile = {log}\nstdout_logfile_maxbytes = 0\n"
+        f"numprocs = {count}\nprocess_name = w%(process_num)d\n"
     )
     return ["bin/supervisord", "-c", str(ini)], ""
 
 
-Maker = Callable[[Path, str, Path], tuple[list[str], str]]
+Maker = Callable[[Path, str, Path, int], tuple[list[str], str]]
 
 
 @contextlib.contextmanager
@@ -105,13 +111,14 @@ def cpu(pid: int) -> float:
 
 
 def measure(make: Maker, home: Path | None, shape: str, seconds: float) -> tuple[float, ...]:
-    """MB/s into the file, median and longest answer in ms, CPU of the manager in percent."""
+    """MB/s into the file, median and longest answer in ms, CPU in percent, damage."""
     folder = Path(tempfile.mkdtemp(prefix="st-"))
     try:
         script = folder / "chatty.py"
         script.write_text(SHAPES[shape])
         log = folder / "out.log"
-        argv, endpoint = make(folder, f"{sys.executable} {script}", log)
+        count = 2 if shape == "utf8" else 1
+        argv, endpoint = make(folder, f"{sys.executable} {script}", log, count)
         with running(argv, home) as manager:
             deadline = time.monotonic() + 15
             while time.monotonic() < deadline and not (log.exists() and log.stat().st_size > 2**22):
@@ -120,12 +127,33 @@ def measure(make: Maker, home: Path | None, shape: str, seconds: float) -> tuple
             answers = asked(endpoint, begin + seconds) if endpoint else []
             pause(begin + seconds - time.monotonic() if not endpoint else 0)
             spent = time.monotonic() - begin
-            rate = (log.stat().st_size - size) / spent / 1e6
+            end = log.stat().st_size
+            rate = (end - size) / spent / 1e6
             load = (cpu(manager.pid) - used) / spent * 100
         worst = max(answers, default=0.0)
-        return rate, statistics.median(answers) if answers else 0.0, worst, load
+        harm = damage(log, end) if shape == "utf8" else (0, 0)
+        return rate, statistics.median(answers) if answers else 0.0, worst, load, *harm
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def damage(log: Path, size: int) -> tuple[int, int]:
+    """How many lines of the shape `utf8` are not what was written, and how many split characters.
+
+    Looks at `size` bytes, but for a part of a line at their end: what comes later was
+    written when the processes had been ended in the middle of a line.
+    """
+    line = ("é€😀" * 11 + "\n").encode()
+    torn = split = 0
+    rest = b""
+    with log.open("rb") as file:
+        while data := file.read(min(2**24, size - file.tell())):
+            whole, end, rest = (rest + data).rpartition(b"\n")
+            # What is left when the good lines have gone is bad.
+            left = (b"\n" + whole + end).replace(b"\n" + line[:-1], b"")
+            torn += left.count(b"\n") - 1
+            split += left.decode("utf-8", "replace").count("\ufffd")
+    return torn, split
 
 
 def asked(endpoint: str, until: float) -> list[float]:
@@ -148,7 +176,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--circus", type=Path)
     parser.add_argument("--supervisor", type=Path)
-    parser.add_argument("--shapes", default="64k,lines,yes")
+    parser.add_argument("--shapes", default="64k,utf8,lines,yes")
     options = parser.parse_args()
     peers: list[tuple[str, Maker, Path | None]] = [("chaussette", ours, None)]
     if options.circus:
@@ -161,12 +189,21 @@ def main() -> None:
             for name, make, home in peers:
                 found.setdefault(name, []).append(measure(make, home, shape, options.seconds))
         for name, rows in found.items():
-            rate, answer, worst, load = (
+            rate, answer, worst, load, *_ = (
                 statistics.median(column) for column in zip(*rows, strict=True)
             )
+            most, torn, split = (
+                max(row[2] for row in rows),
+                *(sum(row[column] for row in rows) for column in (4, 5)),
+            )
             print(
-                f"{shape:6} {name:12} {rate:7.0f} MB/s  answers {answer:6.1f} ms, "
-                f"longest {worst:6.1f} ms  manager {load:4.0f} % of a core"
+                f"{shape:6} {name:12} {rate:7.0f} MB/s  answers {answer:6.1f} ms, longest "
+                f"{worst:6.1f} ms (of all {most:.1f})  manager {load:4.0f} % of a core"
+                + (
+                    f"  torn lines {torn:.0f}, split characters {split:.0f}"
+                    if shape == "utf8"
+                    else ""
+                )
             )
 
 
