@@ -198,6 +198,8 @@ struct server {
     Py_buffer slot_view;
     uint64_t requests;
     uint64_t request_cost_ns; /* of one request, lately */
+    const void *served;     /* the connection that had its turn last; compared, never followed */
+    bool cut_short;         /* the last batch was not handled to its end */
     int32_t pid;
     bool drain_asked, draining, stopped;
     uint64_t drain_end_ms, idle_end_ms, next_accept_ms;

@@ -6,6 +6,7 @@
 #include "core.h"
 #include "guard.h"
 
+#define BATCH_NS 1000000 /* a batch of slow requests is cut short after this */
 #define DEFER_NS 100000 /* answers wait for the end of a batch, but not longer than this */
 #define LOG_FLUSH_MS 1000
 
@@ -46,10 +47,8 @@ static void woken(struct server *server) {
         return; /* another lane was faster */
 }
 
-static void dispatch(struct lane *lane, const struct epoll_event *event) {
-    struct server *server = lane->server;
-    void *what = event->data.ptr;
-
+/* Handles an event of anything but a connection; whether it was one. */
+static bool dispatch_other(struct server *server, void *what) {
     if (what == server)
         woken(server);
     else if (what == server->guard)
@@ -58,7 +57,46 @@ static void dispatch(struct lane *lane, const struct epoll_event *event) {
              (struct listener *)what < server->listeners + server->listener_count)
         listener_accept(server, what);
     else
-        conn_event(lane, what, event->events);
+        return false;
+    return true;
+}
+
+/* Where to begin. The kernel lists what is ready in the same order each time, so that after a
+ * batch that was cut short the first ones would have their next request served before the
+ * last ones their first: the turn goes on behind the one that was served last. */
+static int first_turn(const struct lane *lane, int count) {
+    const struct server *server = lane->server;
+
+    if (server->cut_short)
+        for (int i = 0; i < count; i++)
+            if (lane->events[i].data.ptr == server->served)
+                return i + 1;
+    return 0;
+}
+
+/* New connections come first, and where the application takes its time a batch is cut short:
+ * otherwise those who are connected already would keep the others waiting at the door. What
+ * is cut off is still ready, and comes with the next batch. */
+static void dispatch(struct lane *lane, int count, uint64_t began) {
+    struct server *server = lane->server;
+    struct epoll_event *events = lane->events;
+    int first = first_turn(lane, count);
+
+    for (int i = 0; i < count; i++)
+        if (dispatch_other(server, events[i].data.ptr))
+            events[i].data.ptr = NULL;
+    server->cut_short = true; /* until it is not: another lane may take over in between */
+    for (int i = first; i < first + count && server->leader == lane; i++) {
+        struct epoll_event *event = &events[i < count ? i : i - count];
+        if (event->data.ptr == NULL)
+            continue;
+        server->served = event->data.ptr;
+        conn_event(lane, event->data.ptr, event->events);
+        if (server->request_cost_ns * (uint64_t)count > BATCH_NS && clock_ns() - began > BATCH_NS)
+            return;
+    }
+    if (server->leader == lane)
+        server->cut_short = false;
 }
 
 static void expired(struct timer *timer, void *context) {
@@ -142,8 +180,7 @@ int loop_step(struct lane *lane, int timeout_ms) { /* <- the backend's main loop
     server->now_ms = clock_ms();
     date_refresh(server);
     guard_batch(server);
-    for (int i = 0; i < count && server->leader == lane; i++)
-        dispatch(lane, &lane->events[i]);
+    dispatch(lane, count, began);
     settle(lane);
     measure(lane, began, calls);
     return PyErr_CheckSignals();
