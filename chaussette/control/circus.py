@@ -16,6 +16,7 @@ import zmq.asyncio
 from zmq.utils.monitor import parse_monitor_message
 
 from chaussette.control.client import DEFAULT_TIMEOUT
+from chaussette.control.closing import Closing
 from chaussette.control.curve import Credentials, Handshakes
 from chaussette.control.protocol import Request, read_reply, write_request
 from chaussette.control.tunnel import Tunnel
@@ -51,7 +52,7 @@ def _read(frame: bytes, wanted: str) -> dict[str, Any] | None:
     return message if reply_id == wanted else None
 
 
-class CircusClient:
+class CircusClient(Closing):
     """Sends commands to one arbiter and waits for the replies.
 
     `client_key` is a file that `circusctl keys add` has made, `server_key` the
@@ -115,24 +116,6 @@ class CircusClient:
             self._handshakes.close()
         self._socket.close(0)
         self._end()
-
-    def _end(self) -> None:
-        if self._own:
-            self.context.term()
-        if self._tunnel is not None:
-            self._tunnel.close()
-            self._tunnel = None
-
-    def __enter__(self) -> CircusClient:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 class AsyncCircusClient:

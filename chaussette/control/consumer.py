@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import Any
 
 import zmq
 
+from chaussette.control.closing import Closing
 from chaussette.control.curve import Credentials, Handshakes
 from chaussette.control.tunnel import Tunnel
 
 
-class CircusConsumer:
+class CircusConsumer(Closing):
     """Iterates over (topic, message), both bytes, as Circus's class of that name does.
 
     `topics` are beginnings of topics; `[""]` gets all. `endpoint` is where events
@@ -33,6 +33,7 @@ class CircusConsumer:
         self.topics = list(topics)
         self.timeout = timeout
         self.keep_context = context is not None
+        self._own = not self.keep_context
         self._tunnel = Tunnel(ssh_server, endpoint) if ssh_server else None
         self.endpoint = self._tunnel.endpoint if self._tunnel else endpoint
         self.context = context or zmq.Context()
@@ -79,19 +80,4 @@ class CircusConsumer:
             self._handshakes.close()
             self._handshakes = None
         self.pubsub_socket.close(0)
-        if not self.keep_context:
-            self.context.term()
-        if self._tunnel is not None:
-            self._tunnel.close()
-            self._tunnel = None
-
-    def __enter__(self) -> CircusConsumer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+        self._end()
