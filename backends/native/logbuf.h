@@ -35,8 +35,8 @@ struct logbuf *logbuf_open(int fd);
 /* Writes what it can, closes, frees. */
 void logbuf_close(struct logbuf *log);
 
-/* Room for one line of at most *room bytes, to be filled and committed; NULL when it is full:
- * the line counts as dropped, render nothing. */
+/* A place for one line, to be filled and committed; *room becomes the bytes that it may have.
+ * NULL when the buffer is full: the line counts as dropped, render nothing. */
 char *logbuf_reserve(struct logbuf *log, size_t *room);
 
 /* Takes the line that was put there; len 0 takes nothing. Writes when the buffer is half full,
