@@ -102,6 +102,12 @@ def test_iteration(make: Maker) -> None:
         next(stream)
 
 
+def test_a_hint_is_where_readlines_ends(make: Maker) -> None:
+    lines = [b"ab\n", b"cd\n", b"ef\n"]
+    for hint, count in ((1, 1), (3, 1), (4, 2), (6, 2), (7, 3), (99, 3), (0, 3), (None, 3)):
+        assert make(b"".join(lines)).readlines(hint) == lines[:count]
+
+
 def test_sizes_past_the_machines_are_bounded(make: Maker) -> None:
     assert make(b"abc").read(2**200) == b"abc"
     assert make(b"abc").read(-(2**200)) == b"abc"

@@ -16,7 +16,9 @@ SUITE = [str(HERE / f"test_{part}.py") for part in PARTS]
 
 
 def run(environment: dict[str, str], *options: str) -> None:
-    command = [sys.executable, *options, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SUITE]
+    # -s: pytest would keep the sanitizer's last words to itself.
+    pytest_ = ["pytest", "-q", "-s", "-p", "no:cacheprovider"]
+    command = [sys.executable, *options, "-m", *pytest_, *SUITE]
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=300, check=False
     )

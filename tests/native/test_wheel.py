@@ -108,6 +108,15 @@ def test_a_later_deadline_stays_linked_where_it_is(wheel: Wheel) -> None:
     assert wheel.tick(0) == tick_of(6000)
 
 
+def test_not_a_millisecond_early(wheel: Wheel) -> None:
+    wheel.set(0, 1500)
+    wheel.set(1, 1500)
+    wheel.set(0, 1537)  # both stay in the slot that ends at 1536
+    wheel.set(1, 1536)
+    assert wheel.expire(1536) == [1]
+    assert wheel.expire(1792) == [0]
+
+
 def test_a_busy_connection_is_relinked_once_per_timeout(wheel: Wheel) -> None:
     """Ten thousand requests in ten seconds, with a keep-alive of five."""
     ticks = set()
