@@ -35,8 +35,9 @@ def test_files_with_variables_and_times(arbiters: Arbiters, folder: Path) -> Non
         )
     )
     pids = [arbiter.started("w") for _ in range(2)]
-    arbiter.wait("has ended")
-    arbiter.wait("has ended")
+    for pid in pids:
+        arbiter._seen = 0  # the one may have ended before the other was started
+        arbiter.wait(f"process {pid} has ended")
     arbiter.send(signal.SIGTERM)
     assert arbiter.wait_end() == 0
     for wid, pid in enumerate(pids, 1):
