@@ -18,6 +18,7 @@
 #include "accesslog.h"
 #include "body.h"
 #include "forwarded.h"
+#include "head.h"
 #include "logbuf.h"
 #include "parse.h"
 #include "wheel.h"
@@ -26,7 +27,6 @@
 #define READ_SIZE (64 * 1024)  /* bytes of one recv */
 #define OUT_SIZE (256 * 1024)  /* bytes of answers that wait for the end of a batch */
 #define SMALL (16 * 1024)      /* a block up to this is copied behind its head */
-#define HEAD_INLINE 1024       /* bytes of a response head that need no allocation */
 #define SERVER_NAME_TEXT "Chaussette"
 
 struct conn;
@@ -139,12 +139,13 @@ struct exchange {
     uint64_t sent;         /* bytes of the response's body */
     uint64_t began_ns;     /* CLOCK_MONOTONIC, with an access log only */
     int64_t wall_ns;       /* CLOCK_REALTIME, with an access log only */
-    char *head;            /* owned copy of the request's head, with an access log only */
-    size_t head_room;
-    struct slice method, target, path, query, referer, agent; /* into head */
+    char *kept;            /* owned copy of the request's head, with an access log only */
+    size_t kept_room;
+    struct slice method, target, path, query, referer, agent; /* into kept */
     struct slice authorization;
     struct field *fields;  /* owned copy, only if the format asks for request fields */
     uint32_t field_count;
+    struct head head;      /* last: what is above is zeroed for each request */
 };
 
 /* ---- one thread --------------------------------------------------------- */
@@ -300,28 +301,22 @@ PyObject *environ_build(struct server *server, struct conn *conn, const struct r
 /* Adds wsgi.input, and CONTENT_LENGTH of a body that was chunked. Steals `input`. */
 int environ_add_body(PyObject *environ, PyObject *input, int64_t length);
 
-/* ---- response.c --------------------------------------------------------------- */
-/* What start_response was given, rendered and checked. */
+/* ---- start_response.c ----------------------------------------------------------- */
 struct start_response {
     PyObject_HEAD
     vectorcallfunc vectorcall;
     struct exchange *exchange; /* borrowed; NULL once the request is over */
     struct lane *lane;         /* borrowed; of the thread that calls the application */
-    uint16_t status;
-    bool called : 1;
-    bool has_length : 1;
-    bool has_date : 1;
-    bool has_server : 1;
-    uint64_t length;
-    uint32_t head_len, head_room;
-    char *head;                /* status line and fields; inline_head or owned */
-    char inline_head[HEAD_INLINE];
 };
-int response_ready(void);
+int start_response_ready(void);
+/* New reference, or NULL with an exception. */
 struct start_response *start_response_new(struct lane *lane, struct exchange *exchange);
 /* Takes the request's reference back: reused when nobody else holds one. */
 void start_response_release(struct start_response *start);
-/* One block of the body: sends the head first. `last`: nothing follows, and no block came before. 0, or -1. */
+
+/* ---- response.c ------------------------------------------------------------------ */
+/* One block of the body; sends the head first. `whole`: it is all of the body. 0, or -1: the
+ * connection is closed. */
 int response_block(struct lane *lane, struct exchange *exchange, PyObject *bytes, bool whole);
 /* The head alone, with its length if it is known (-1: it is not). 0, or -1. */
 int response_head(struct lane *lane, struct exchange *exchange, int64_t length);

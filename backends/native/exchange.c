@@ -12,23 +12,24 @@ struct exchange *exchange_open(struct server *server, struct conn *conn) {
     struct exchange *exchange = server->exchanges;
 
     if (exchange != NULL) {
-        char *head = exchange->head;
-        size_t room = exchange->head_room;
+        char *kept = exchange->kept;
+        size_t room = exchange->kept_room;
         server->exchanges = exchange->next;
         server->exchange_count--;
-        memset(exchange, 0, sizeof *exchange);
-        exchange->head = head;
-        exchange->head_room = room;
+        memset(exchange, 0, offsetof(struct exchange, head));
+        exchange->kept = kept;
+        exchange->kept_room = room;
     } else if ((exchange = calloc(1, sizeof *exchange)) == NULL) {
         return NULL;
     }
     exchange->conn = conn;
     body_start(&exchange->body);
+    head_start(&exchange->head);
     return exchange;
 }
 
 static void exchange_free(struct exchange *exchange) {
-    free(exchange->head);
+    free(exchange->kept);
     free(exchange);
 }
 
@@ -41,6 +42,7 @@ void exchange_close(struct exchange *exchange) {
         start_response_release(exchange->start);
     exchange->start = NULL;
     body_free(&exchange->body);
+    head_free(&exchange->head);
     free(exchange->fields);
     exchange->fields = NULL;
     if (server->exchange_count == KEPT_EXCHANGES) {
@@ -75,8 +77,8 @@ static int keep_fields(struct exchange *exchange, const struct request *request,
         return -1;
     exchange->field_count = request->count;
     for (uint32_t i = 0; i < request->count; i++) {
-        exchange->fields[i].name = moved(request->fields[i].name, from, exchange->head);
-        exchange->fields[i].value = moved(request->fields[i].value, from, exchange->head);
+        exchange->fields[i].name = moved(request->fields[i].name, from, exchange->kept);
+        exchange->fields[i].value = moved(request->fields[i].value, from, exchange->kept);
     }
     return 0;
 }
@@ -92,15 +94,15 @@ static struct slice field_named(const struct request *request, const char *name)
 
 int exchange_keep(struct exchange *exchange, const struct request *request, const char *head) {
     const struct server *server = exchange->conn->server;
-    char *copy = exchange->head;
+    char *copy = exchange->kept;
 
     if (server->log == NULL)
         return 0;
-    if (exchange->head_room < request->head_len) {
+    if (exchange->kept_room < request->head_len) {
         if ((copy = realloc(copy, request->head_len)) == NULL)
             return -1;
-        exchange->head = copy;
-        exchange->head_room = request->head_len;
+        exchange->kept = copy;
+        exchange->kept_room = request->head_len;
     }
     memcpy(copy, head, request->head_len);
     exchange->began_ns = clock_ns();
@@ -126,10 +128,9 @@ static struct slice request_field(const struct exchange *exchange, struct slice 
 }
 
 static struct slice response_field(const struct exchange *exchange, struct slice name) {
-    const struct start_response *start = exchange->start;
-    const char *at = start ? start->head : NULL, *end = start ? at + start->head_len : NULL;
+    const char *at = exchange->head.text, *end = at + exchange->head.len;
 
-    while (at != NULL && (at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+    while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
         const char *line = ++at, *stop = memchr(at, '\r', (size_t)(end - at));
         if (stop == NULL || (size_t)(stop - line) < name.len + 2u)
             continue;

@@ -431,7 +431,7 @@ PyMODINIT_FUNC PyInit__core(void) {
 
     if (self == NULL)
         return NULL;
-    if (names_ready() < 0 || response_ready() < 0 || input_ready(self) < 0 ||
+    if (names_ready() < 0 || start_response_ready() < 0 || input_ready(self) < 0 ||
         PyType_Ready(&Server_Type) < 0 || PyModule_AddType(self, &Server_Type) < 0) {
         Py_DECREF(self);
         return NULL;

@@ -59,7 +59,7 @@ static void failed(struct lane *lane, struct exchange *exchange) {
     if (conn->state == CONN_CLOSED)
         return;
     if (exchange->phase < RESPONSE_HEAD_SENT) {
-        exchange->start->status = 500;
+        exchange->head.status = 500;
         conn_refuse(lane, conn, 500, "Internal Server Error");
         return;
     }
@@ -83,11 +83,15 @@ static int not_started(void) {
     return -1;
 }
 
+static bool is_started(const struct exchange *exchange) {
+    return exchange->phase != RESPONSE_NONE;
+}
+
 /* ---- bodies ---------------------------------------------------------------------------- */
 
 /* One block that is all there is, and no more code of the application runs. */
 static int send_whole(struct lane *lane, struct exchange *exchange, PyObject *block) {
-    if (!exchange->start->called)
+    if (!is_started(exchange))
         return not_started();
     if (!PyBytes_Check(block))
         return not_bytes(block);
@@ -102,7 +106,7 @@ static int send_sequence(struct lane *lane, struct exchange *exchange, PyObject 
 
     if (count == 1)
         return send_whole(lane, exchange, blocks[0]);
-    if (!exchange->start->called)
+    if (!is_started(exchange))
         return not_started();
     for (Py_ssize_t i = 0; i < count; i++) {
         if (!PyBytes_Check(blocks[i]))
@@ -139,7 +143,7 @@ static int send_stream(struct lane *lane, struct exchange *exchange, PyObject *i
     while (result == 0 && (block = next_block(lane, iterator)) != NULL) {
         if (!PyBytes_Check(block))
             result = not_bytes(block);
-        else if (!exchange->start->called)
+        else if (!is_started(exchange))
             result = not_started();
         else if (PyBytes_GET_SIZE(block) > 0) /* the head waits for the first byte (PEP 3333) */
             result = response_block(lane, exchange, block, false);
@@ -158,7 +162,7 @@ static int send_iterable(struct lane *lane, struct exchange *exchange, PyObject 
 
     if ((iterator = PyObject_GetIter(result)) == NULL)
         return -1;
-    if (!exchange->start->called || !is_plain(iterator)) {
+    if (!is_started(exchange) || !is_plain(iterator)) {
         done = send_stream(lane, exchange, iterator);
         Py_DECREF(iterator);
         return done;
@@ -177,10 +181,10 @@ static int send_file(struct lane *lane, struct exchange *exchange, PyObject *res
     int64_t offset, count;
     int fd, copy;
 
-    if (!exchange->start->called || !file_wrapper_range(result, &fd, &offset, &count))
+    if (!is_started(exchange) || !file_wrapper_range(result, &fd, &offset, &count))
         return 0;
-    if (exchange->start->has_length && (uint64_t)count > exchange->start->length)
-        count = (int64_t)exchange->start->length;
+    if (exchange->head.has_length && (uint64_t)count > exchange->head.length)
+        count = (int64_t)exchange->head.length;
     if (response_head(lane, exchange, count) < 0)
         return -1;
     if (exchange->no_body || count == 0)
@@ -271,7 +275,7 @@ static int call_and_send(struct lane *lane, struct exchange *exchange) {
     if (close_result(lane, result) < 0)
         done = -1;
     Py_DECREF(result);
-    if (done == 0 && !exchange->start->called)
+    if (done == 0 && !is_started(exchange))
         done = not_started();
     return done;
 }
@@ -294,7 +298,7 @@ void wsgi_run(struct lane *lane, struct exchange *exchange) {
     else /* the connection broke under the response, which is nobody's fault */
         conn_close(conn);
     loop_after_app(lane);
-    exchange_log(exchange, exchange->start ? exchange->start->status : 500);
+    exchange_log(exchange, exchange->head.status);
     slot_add(server, SLOT_REQUESTS, 1);
     slot_add(server, SLOT_SENT, (int64_t)exchange->sent);
     exchange_close(exchange);
