@@ -89,6 +89,8 @@ static const struct head_case HEADS[] = {
     {SIZED("GET / HTTP/1.1\r\nHost: [::1.2.3.4]\r\n\r\n"), 0},
     {SIZED("GET / HTTP/1.1\r\nHost: [1:2:3:4:5:6:1.2.3.4]\r\n\r\n"), 0},
     {SIZED("GET / HTTP/1.1\r\nHost: [1:2:3:4:5:6:7:1.2.3.4]\r\n\r\n"), 400},
+    {SIZED("GET / HTTP/1.1\r\nHost: [1:2:3:4:5::1.2.3.4]\r\n\r\n"), 0},
+    {SIZED("GET / HTTP/1.1\r\nHost: [1:2:3:4:5:6::1.2.3.4]\r\n\r\n"), 400},
     {SIZED("GET / HTTP/1.1\r\nHost: [::1.2.3.256]\r\n\r\n"), 400},
     {SIZED("GET / HTTP/1.1\r\nHost: [::1.2.3]\r\n\r\n"), 400},
     {SIZED("GET / HTTP/1.1\r\nHost: [1::2::3]\r\n\r\n"), 400},
