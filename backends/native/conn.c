@@ -248,6 +248,21 @@ void conn_answered(struct conn *conn) {
 
 /* ---- bodies ------------------------------------------------------------------------- */
 
+/* Hands the request to the application: once, with as much of its body as came with its head. */
+static void begin_app(struct lane *lane, struct exchange *exchange) {
+    exchange->begun = true;
+    exchange->conn->state = CONN_APP;
+    exchange->conn->server->driver->run(lane, exchange);
+}
+
+static void body_complete(struct lane *lane, struct exchange *exchange) {
+    exchange->complete = true;
+    if (exchange->begun)
+        exchange->conn->server->driver->more(lane, exchange);
+    else
+        begin_app(lane, exchange);
+}
+
 /* 0, or the status to refuse with. */
 static int body_take(struct exchange *exchange, const char *data, size_t len) {
     const struct options *options = &exchange->conn->server->options;
@@ -275,7 +290,7 @@ static size_t feed_sized(struct lane *lane, struct conn *conn, const char *data,
     if (status != 0)
         conn_refuse(lane, conn, status, "The request body could not be stored.");
     else if (exchange->body_left == 0)
-        wsgi_run(lane, exchange);
+        body_complete(lane, exchange);
     return taken;
 }
 
@@ -295,7 +310,7 @@ static size_t feed_chunked(struct lane *lane, struct conn *conn, const char *dat
             return used;
         }
         if (step.done) {
-            wsgi_run(lane, exchange);
+            body_complete(lane, exchange);
             return used;
         }
     }
@@ -369,7 +384,7 @@ static void begin_request(struct lane *lane, struct conn *conn, const char *head
     if (status == 0 && exchange_keep(exchange, request, head) < 0)
         status = 503;
     if (status == 0)
-        status = wsgi_head(lane, exchange, request, &reason);
+        status = conn->server->driver->head(lane, exchange, request, &reason);
     if (status != 0) {
         conn_refuse(lane, conn, status, reason);
         return;
@@ -377,7 +392,7 @@ static void begin_request(struct lane *lane, struct conn *conn, const char *head
     if (exchange->has_body)
         begin_body(lane, conn, request->expect, rest > 0);
     else
-        wsgi_run(lane, exchange);
+        body_complete(lane, exchange);
 }
 
 static size_t feed_head(struct lane *lane, struct conn *conn, const char *data, size_t len) {
@@ -424,8 +439,40 @@ static size_t feed_proxy(struct lane *lane, struct conn *conn, const char *data,
 
 /* Whether the connection could use another byte right now. */
 static bool is_hungry(const struct conn *conn) {
-    return !conn->closing && (conn->state == CONN_PROXY || conn->state == CONN_HEAD ||
-                              conn->state == CONN_BODY);
+    switch ((enum conn_state)conn->state) {
+    case CONN_PROXY:
+    case CONN_HEAD:
+    case CONN_BODY:
+    case CONN_RAW:
+        return !conn->closing;
+    case CONN_APP: /* the rest of a body that a driver takes as it comes */
+        return conn->exchange != NULL && conn->exchange->begun && !conn->exchange->complete &&
+               conn->server->driver->more != NULL;
+    case CONN_SEND:
+    case CONN_LINGER:
+    case CONN_CLOSED:
+        break;
+    }
+    return false;
+}
+
+static size_t feed_once(struct lane *lane, struct conn *conn, const char *data, size_t len) {
+    switch ((enum conn_state)conn->state) {
+    case CONN_PROXY:
+        return feed_proxy(lane, conn, data, len);
+    case CONN_HEAD:
+        return feed_head(lane, conn, data, len);
+    case CONN_BODY:
+    case CONN_APP:
+        return feed_body(lane, conn, data, len);
+    case CONN_RAW:
+        return conn->server->driver->raw(lane, conn, data, len);
+    case CONN_SEND:
+    case CONN_LINGER:
+    case CONN_CLOSED:
+        break;
+    }
+    return 0;
 }
 
 /* Hands bytes to whatever waits for them; how many are done with. */
@@ -433,17 +480,17 @@ static size_t feed(struct lane *lane, struct conn *conn, const char *data, size_
     size_t used = 0;
 
     while (used < len && is_hungry(conn)) {
-        size_t step;
-        if (conn->state == CONN_HEAD)
-            step = feed_head(lane, conn, data + used, len - used);
-        else if (conn->state == CONN_BODY)
-            step = feed_body(lane, conn, data + used, len - used);
-        else
-            step = feed_proxy(lane, conn, data + used, len - used);
+        size_t step = feed_once(lane, conn, data + used, len - used);
         if (step == 0)
             break;
         used += step;
     }
+    /* A driver that takes bodies as they come begins with what came along with the head. */
+    if (conn->state == CONN_BODY && conn->server->driver->more != NULL)
+        begin_app(lane, conn->exchange);
+    else if (conn->state == CONN_APP && conn->exchange != NULL && conn->exchange->begun &&
+             !conn->exchange->complete && used > 0)
+        conn->server->driver->more(lane, conn->exchange);
     return used;
 }
 
@@ -517,6 +564,16 @@ static bool add_to_head(struct conn *conn, const char *data, size_t len) {
 
 static void conn_ended(struct conn *conn) {
     conn->ended = true;
+    if (conn->exchange != NULL && conn->exchange->begun) { /* it may still be answered */
+        conn_want(conn, WANT_NOTHING);
+        conn->server->driver->gone(conn);
+        return;
+    }
+    if (conn->state == CONN_RAW) {
+        conn->server->driver->gone(conn);
+        conn_close(conn);
+        return;
+    }
     if (conn->in_len > 0 || conn->state == CONN_BODY) /* a message that was cut short */
         slot_add(conn->server, SLOT_ERRORS, 1);
     if (conn->exchange != NULL) {
@@ -526,6 +583,19 @@ static void conn_ended(struct conn *conn) {
     conn_close(conn);
 }
 
+/* The next request has come while this one is under way: it waits, and so does the peer. */
+static void read_ahead(struct conn *conn, const char *data, size_t len) {
+    conn_want(conn, WANT_NOTHING);
+    if (keep_room(conn, conn->in_len + len) < 0) {
+        conn->server->driver->gone(conn);
+        conn_close(conn);
+        return;
+    }
+    memcpy(conn->in + conn->in_len, data, len);
+    conn->in_len += (uint32_t)len;
+    count_line(conn);
+}
+
 static void conn_read(struct lane *lane, struct conn *conn) {
     ssize_t got = recv(conn->fd, lane->in, READ_SIZE, 0);
 
@@ -533,6 +603,8 @@ static void conn_read(struct lane *lane, struct conn *conn) {
         return;
     if (got <= 0)
         conn_ended(conn);
+    else if (conn->state == CONN_APP && conn->exchange->complete)
+        read_ahead(conn, lane->in, (size_t)got);
     else if (conn->in_len == 0)
         feed_and_keep(lane, conn, lane->in, (size_t)got);
     else if (add_to_head(conn, lane->in, (size_t)got))
@@ -558,9 +630,12 @@ void conn_event(struct lane *lane, struct conn *conn, uint32_t events) {
     case CONN_BODY:
         conn_read(lane, conn);
         break;
-    case CONN_APP: /* another lane's; its next request waits until it is done */
+    case CONN_APP: /* its next request waits until it is done */
+    case CONN_RAW:
         if (conn->out != NULL && (events & ~(uint32_t)EPOLLIN))
             out_continue(lane, conn);
+        else if (conn->server->driver->more != NULL)
+            conn_read(lane, conn);
         else
             conn_want(conn, WANT_NOTHING);
         break;
@@ -594,7 +669,14 @@ void conn_expired(struct lane *lane, struct conn *conn) {
     case CONN_BODY:
         conn_refuse(lane, conn, 408, "The request body did not come in time.");
         break;
+    case CONN_RAW: /* the application's own pings and time limits */
     case CONN_APP: /* its time limit is the worker's, not the connection's */
+        if (conn->out != NULL || (conn->exchange != NULL && !conn->exchange->complete &&
+                                  conn->want == WANT_IN)) { /* the peer neither reads nor writes */
+            conn->server->driver->gone(conn);
+            conn_reset(conn);
+            break;
+        }
         wait_until(conn, conn->server->options.write_ms);
         break;
     case CONN_SEND: /* the peer does not read */

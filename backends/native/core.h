@@ -71,6 +71,7 @@ enum conn_state {
     CONN_HEAD,   /* waits for a request, or for the rest of its head */
     CONN_BODY,   /* waits for the rest of a body */
     CONN_APP,    /* the application has it */
+    CONN_RAW,    /* upgraded: its bytes are the driver's */
     CONN_SEND,   /* its answer waits until the peer reads */
     CONN_LINGER, /* half-closed; what still comes is thrown away */
     CONN_CLOSED, /* waits for the end of the batch to be freed */
@@ -135,6 +136,9 @@ struct exchange {
     bool out_chunked : 1;  /* the response's body is */
     bool no_body : 1;      /* no body may go on the wire */
     bool failed : 1;       /* counted as an error */
+    bool begun : 1;        /* the application has been called */
+    bool complete : 1;     /* all of the body has come */
+    PyObject *call;        /* owned: the driver's own, or NULL */
     uint8_t phase;         /* enum response_phase */
     uint64_t sent;         /* bytes of the response's body */
     uint64_t began_ns;     /* CLOCK_MONOTONIC, with an access log only */
@@ -169,6 +173,27 @@ struct lane {
     struct epoll_event events[BATCH];
 };
 
+/* ---- drivers ------------------------------------------------------------------- */
+
+/* How requests reach the application; one table per kind of server. */
+struct driver {
+    /* The head is complete: keeps what it needs of it. 0, or a status to refuse with. */
+    int (*head)(struct lane *lane, struct exchange *exchange, struct request *request,
+                const char **reason);
+    /* Calls the application: when the body is complete, or, with `more`, when all is read
+     * that came along with the head. */
+    void (*run)(struct lane *lane, struct exchange *exchange);
+    /* NULL: the driver wants bodies whole. Else more of the body has come, or its end. */
+    void (*more)(struct lane *lane, struct exchange *exchange);
+    /* Bytes of an upgraded connection; how many are done with. */
+    size_t (*raw)(struct lane *lane, struct conn *conn, const char *data, size_t len);
+    /* The peer has gone, or has sent its last byte. */
+    void (*gone)(struct conn *conn);
+    /* The peer has taken all that was queued for it. */
+    void (*drained)(struct lane *lane, struct conn *conn);
+};
+extern const struct driver WSGI_DRIVER;
+
 /* ---- the server ---------------------------------------------------------- */
 
 struct name_cache;
@@ -176,6 +201,7 @@ struct name_cache;
 struct server {
     PyObject_HEAD
     PyObject *app;          /* owned */
+    const struct driver *driver;
     PyObject *on_error;     /* owned: called with what the application raised */
     struct options options;
     struct listener *listeners;
@@ -283,13 +309,6 @@ int out_send_file(struct lane *lane, struct conn *conn, int fd, uint64_t at, uin
 void out_continue(struct lane *lane, struct conn *conn);
 /* Throws the queue away. */
 void out_clear(struct conn *conn);
-
-/* ---- wsgi.c ---------------------------------------------------------------- */
-/* The head is complete: builds the environ. 0, or a status to refuse with. */
-int wsgi_head(struct lane *lane, struct exchange *exchange, struct request *request,
-              const char **reason);
-/* The body is complete: calls the application and answers. */
-void wsgi_run(struct lane *lane, struct exchange *exchange);
 
 /* ---- environ.c --------------------------------------------------------------- */
 int names_ready(void);

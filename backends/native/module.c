@@ -250,6 +250,7 @@ static int server_init(PyObject *self, PyObject *args, PyObject *named) {
                                      &lanes))
         return -1;
     server->app = Py_NewRef(app);
+    server->driver = &WSGI_DRIVER;
     server->on_error = Py_NewRef(on_error);
     if (PyObject_GetBuffer(slot, &server->slot_view, PyBUF_WRITABLE) < 0)
         return -1;

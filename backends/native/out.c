@@ -175,8 +175,11 @@ void out_continue(struct lane *lane, struct conn *conn) {
     case 1:
         if (conn->state == CONN_SEND)
             conn_resume(lane, conn);
-        else
-            conn_want(conn, WANT_NOTHING);
+        else {
+            conn_want(conn, conn->server->driver->more ? WANT_IN : WANT_NOTHING);
+            if (conn->server->driver->drained != NULL)
+                conn->server->driver->drained(lane, conn);
+        }
         break;
     case 0:
         wait_for_peer(conn);

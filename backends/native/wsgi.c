@@ -10,8 +10,8 @@
 #include "guard.h"
 #include "input.h"
 
-int wsgi_head(struct lane *lane, struct exchange *exchange, struct request *request,
-              const char **reason) {
+static int wsgi_head(struct lane *lane, struct exchange *exchange, struct request *request,
+                     const char **reason) {
     struct server *server = lane->server;
     struct forwarded said, *known = NULL;
     int status;
@@ -280,7 +280,7 @@ static int call_and_send(struct lane *lane, struct exchange *exchange) {
     return done;
 }
 
-void wsgi_run(struct lane *lane, struct exchange *exchange) {
+static void wsgi_run(struct lane *lane, struct exchange *exchange) {
     struct conn *conn = exchange->conn;
     struct server *server = lane->server;
     int done;
@@ -304,3 +304,5 @@ void wsgi_run(struct lane *lane, struct exchange *exchange) {
     exchange_close(exchange);
     conn_answered(conn);
 }
+
+const struct driver WSGI_DRIVER = {.head = wsgi_head, .run = wsgi_run};
