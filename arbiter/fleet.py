@@ -11,7 +11,7 @@ import itertools
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -62,6 +62,8 @@ class Fleet:
         self._owner = owner
         self._chief = chief
         self._processes: dict[int, Process] = {}
+        self._failed: set[int] = set()
+        """Numbers whose last process did not come up."""
 
     def __len__(self) -> int:
         return len(self._processes)
@@ -166,10 +168,14 @@ class Fleet:
                 max(when, self._loop.clock()), lambda: self._retire(process)
             )
 
-    def free_wids(self) -> Iterator[int]:
-        """Numbers that no process has, from 1."""
+    def free_wids(self, count: int) -> list[int]:
+        """So many numbers that no process has, from 1; whose process failed comes last.
+
+        Thus one that always fails does not keep its siblings from being started.
+        """
         taken = {process.wid for process in self._processes.values()}
-        return (wid for wid in itertools.count(1) if wid not in taken)
+        free = (wid for wid in itertools.count(1) if wid not in taken)
+        return sorted(itertools.islice(free, count), key=lambda wid: wid in self._failed)
 
     def is_anybody(self, state: State) -> bool:
         """Whether a process is in this state."""
@@ -214,6 +220,7 @@ class Fleet:
 
     def _welcome(self, process: Process) -> None:
         log.info("%s: process %d is ready", self._name, process.pid)
+        self._failed.discard(process.wid)
         self.plan_retirement(process)
         self._chief.came_up()
         self._owner.publish(self._name, "ready", {"process_pid": process.pid})
@@ -265,6 +272,8 @@ class Fleet:
         self._chief.hook("after_reap", _nothing, **reaped, **ended)
         level = logging.INFO if act is Act.STOPPED else logging.WARNING
         log.log(level, "%s: process %d has ended: %s", self._name, process.pid, ending)
+        if act is Act.FAILED:
+            self._failed.add(process.wid)
         if act is not Act.STOPPED:
             self._chief.ended(process, act, ending)
 

@@ -363,7 +363,9 @@ class Watcher:
             return
         if "before_spawn" in self.settings.hooks:
             count = min(count, 1)
-        for wid in itertools.islice(self.fleet.free_wids(), count):
+        current = sum(one.generation == self.wish.generation for one in self.processes())
+        missing = max(count, self.wanted() - current)
+        for wid in self.fleet.free_wids(missing)[:count]:
             try:
                 process = self._owner.start_process(self.settings, wid, self.wish.generation)
             except SpawnError as error:

@@ -60,11 +60,21 @@ def test_a_crash_loop_is_given_up_and_tried_again_when_asked(
     assert len(arbiter.pids("w")) == 3
 
 
-def test_healthy_siblings_of_a_crash_loop_are_untouched(arbiters: Arbiters) -> None:
-    """Only the second process of the watcher fails."""
+@pytest.mark.parametrize("warmup_delay", [0, 0.1])
+def test_healthy_siblings_of_a_crash_loop_are_untouched(
+    arbiters: Arbiters, warmup_delay: float
+) -> None:
+    """Only the second process of the watcher fails, also before the third was started."""
     picky = arbiters.shell("picky", f"test $1 = 2 && exit 1; exec {SLEEP}")
     arbiter = arbiters.ready(
-        watcher("w", f"{picky} $(circus.wid)", numprocesses=3, max_retry=1, ready_after=0.3)
+        watcher(
+            "w",
+            f"{picky} $(circus.wid)",
+            numprocesses=3,
+            max_retry=1,
+            ready_after=0.3,
+            warmup_delay=warmup_delay,
+        )
     )
     arbiter.wait("w: given up")
     arbiter._seen = 0  # the others may have been ready before
