@@ -158,7 +158,8 @@ def _prepare(
 
 def _tell(error: BaseException, environ: dict[str, Any] | None) -> None:
     """Called with what the application raised."""
-    where = f" at {environ['REQUEST_METHOD']} {environ['RAW_URI']!r}" if environ else ""
+    asked = environ or {}  # which the application may have emptied
+    where = f" at {asked.get('REQUEST_METHOD')} {asked.get('RAW_URI')!r}" if asked else ""
     LOGGER.error("the application failed%s", where, exc_info=error)
 
 

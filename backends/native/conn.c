@@ -16,6 +16,8 @@
 
 #define SLAB 64
 #define LINGER_MS 5000
+#define TURN_MS 8     /* of one connection's pipelined requests, before others have a turn */
+#define UNREAD_MS 500 /* until a deadline is looked at again, when it is us who are late */
 #define LINGER_BYTES (16u << 20)
 
 /* ---- memory ------------------------------------------------------------------ */
@@ -83,6 +85,9 @@ struct conn *conn_open(struct server *server, int fd, uint32_t listener) {
 }
 
 void conn_close(struct conn *conn) {
+    struct exchange *exchange = conn->exchange;
+    bool in_app = conn->state == CONN_APP; /* which gives its exchange back itself */
+
     if (conn->state == CONN_CLOSED)
         return;
     conn->state = CONN_CLOSED;
@@ -91,9 +96,14 @@ void conn_close(struct conn *conn) {
     out_clear(conn);
     free(conn->in);
     conn->in = NULL;
+    conn->in_len = conn->in_room = 0;
     conn->server->conns--;
-    if (conn->exchange == NULL)
-        conn_bury(conn);
+    if (exchange != NULL && in_app)
+        return;
+    conn->exchange = NULL;
+    if (exchange != NULL)
+        exchange_close(exchange);
+    conn_bury(conn);
 }
 
 void conn_left(struct conn *conn) {
@@ -193,7 +203,7 @@ void conn_refuse(struct lane *lane, struct conn *conn, int status, const char *r
     bool has_body = conn->exchange == NULL || !conn->exchange->is_head;
     char text[128];
     int body, room = 512, len;
-    char *out;
+    char *out = out_room(lane, conn, (size_t)room); /* first: it may send what is waiting */
 
     conn->closing = conn->linger = true;
     slot_add(server, SLOT_ERRORS, 1);
@@ -202,7 +212,7 @@ void conn_refuse(struct lane *lane, struct conn *conn, int status, const char *r
         exchange_close(conn->exchange);
         conn->exchange = NULL;
     }
-    if (conn->state == CONN_CLOSED || (out = out_room(lane, conn, (size_t)room)) == NULL)
+    if (conn->state == CONN_CLOSED || out == NULL)
         return;
     body = snprintf(text, sizeof text, "%s\n", reason);
     if (body >= (int)sizeof text)
@@ -235,6 +245,7 @@ void conn_answered(struct conn *conn) {
     }
     conn->seen = true;
     conn->handed = false;
+    conn->started_ms = 0;
     conn->state = CONN_HEAD;
     if (conn->out != NULL || (conn->closing && conn->pending))
         conn->state = CONN_SEND;
@@ -287,6 +298,7 @@ static size_t feed_sized(struct lane *lane, struct conn *conn, const char *data,
         status = 500;
     }
     exchange->body_left -= taken;
+    conn->linger = len > taken;
     if (status != 0)
         conn_refuse(lane, conn, status, "The request body could not be stored.");
     else if (exchange->body_left == 0)
@@ -310,6 +322,7 @@ static size_t feed_chunked(struct lane *lane, struct conn *conn, const char *dat
             return used;
         }
         if (step.done) {
+            conn->linger = len > used;
             body_complete(lane, exchange);
             return used;
         }
@@ -354,21 +367,30 @@ static void begin_body(struct lane *lane, struct conn *conn, bool expects, bool 
 
 /* ---- heads --------------------------------------------------------------------------- */
 
-static int body_status(const struct server *server, const struct request *request) {
+/* 0, or the status to refuse a well-formed request with. */
+static int begin_status(const struct server *server, const struct request *request,
+                        const char **reason) {
     uint64_t limit = server->options.max_body;
 
-    return limit != 0 && !request->chunked && (uint64_t)request->length > limit ? 413 : 0;
+    if (request->form == TARGET_AUTHORITY) { /* no application opens tunnels */
+        *reason = "CONNECT is not for this server.";
+        return 501;
+    }
+    if (limit == 0 || request->chunked || (uint64_t)request->length <= limit)
+        return 0;
+    *reason = "The request body is too large.";
+    return 413;
 }
 
 /* A complete head: opens the exchange, and runs it when it has no body. */
 static void begin_request(struct lane *lane, struct conn *conn, const char *head, size_t rest) {
     struct request *request = &lane->request;
-    const char *reason = "The request body is too large.";
+    const char *reason = "Out of memory.";
     struct exchange *exchange = exchange_open(conn->server, conn);
     int status;
 
     if (exchange == NULL) {
-        conn_refuse(lane, conn, 503, "Out of memory.");
+        conn_refuse(lane, conn, 503, reason);
         return;
     }
     conn->exchange = exchange;
@@ -379,13 +401,15 @@ static void begin_request(struct lane *lane, struct conn *conn, const char *head
     exchange->has_body = request->chunked || request->length > 0;
     exchange->body_left = request->chunked ? 0 : (uint64_t)request->length;
     chunked_start(&exchange->chunked);
-    conn->started_ms = 0;
-    status = body_status(conn->server, request);
-    if (status == 0 && exchange_keep(exchange, request, head) < 0)
-        status = 503;
+    conn->linger = rest > 0; /* closing right behind the answer could reset it */
+    conn->state = CONN_APP;  /* what follows may run Python: no other lane may read on */
+    status = exchange_keep(exchange, request, head) < 0
+                 ? 503
+                 : begin_status(conn->server, request, &reason);
     if (status == 0)
         status = conn->server->driver->head(lane, exchange, request, &reason);
     if (status != 0) {
+        conn->state = CONN_HEAD;
         conn_refuse(lane, conn, status, reason);
         return;
     }
@@ -475,8 +499,17 @@ static size_t feed_once(struct lane *lane, struct conn *conn, const char *data, 
     return 0;
 }
 
+/* The rest of what was pipelined waits until the other connections had their turn: its socket
+ * can be written to, so that it comes with the next batch. */
+static void end_turn(struct conn *conn) {
+    conn->state = CONN_SEND;
+    conn_want(conn, WANT_OUT);
+    wait_until(conn, conn->server->options.write_ms);
+}
+
 /* Hands bytes to whatever waits for them; how many are done with. */
 static size_t feed(struct lane *lane, struct conn *conn, const char *data, size_t len) {
+    uint64_t began = conn->server->now_ms;
     size_t used = 0;
 
     while (used < len && is_hungry(conn)) {
@@ -484,6 +517,10 @@ static size_t feed(struct lane *lane, struct conn *conn, const char *data, size_
         if (step == 0)
             break;
         used += step;
+        if (used < len && conn->state == CONN_HEAD && conn->server->now_ms - began > TURN_MS) {
+            end_turn(conn);
+            break;
+        }
     }
     /* A driver that takes bodies as they come begins with what came along with the head. */
     if (conn->state == CONN_BODY && conn->server->driver->more != NULL)
@@ -611,12 +648,27 @@ static void conn_read(struct lane *lane, struct conn *conn) {
         feed_and_keep(lane, conn, conn->in, conn->in_len);
 }
 
+void conn_taken(struct lane *lane, struct conn *conn) {
+    const struct driver *driver = conn->server->driver;
+
+    if (conn->state == CONN_APP || conn->state == CONN_RAW) {
+        conn_want(conn, driver->more ? WANT_IN : WANT_NOTHING);
+        if (driver->drained != NULL)
+            driver->drained(lane, conn);
+        return;
+    }
+    wait_until(conn, conn->state == CONN_BODY ? conn->server->options.body_ms
+                                              : conn->server->options.head_ms);
+    conn_want(conn, WANT_IN);
+}
+
 void conn_resume(struct lane *lane, struct conn *conn) {
     if (conn->closing) {
         finish(conn);
         return;
     }
     conn->state = CONN_HEAD;
+    conn->started_ms = 0;
     wait_until(conn, conn->server->options.idle_ms);
     conn_want(conn, WANT_IN);
     if (conn->in_len > 0)
@@ -628,7 +680,10 @@ void conn_event(struct lane *lane, struct conn *conn, uint32_t events) {
     case CONN_PROXY:
     case CONN_HEAD:
     case CONN_BODY:
-        conn_read(lane, conn);
+        if (conn->out != NULL || conn->want == WANT_OUT) /* earlier answers go first */
+            out_continue(lane, conn);
+        else
+            conn_read(lane, conn);
         break;
     case CONN_APP: /* its next request waits until it is done */
     case CONN_RAW:
@@ -658,7 +713,24 @@ static void conn_reset(struct conn *conn) {
     conn_close(conn);
 }
 
+/* Whether bytes have come that nobody has read: then the delay is not the peer's. */
+static bool is_unread(const struct conn *conn) {
+    char byte;
+
+    return conn->want == WANT_IN && recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void conn_expired(struct lane *lane, struct conn *conn) {
+    bool reads = conn->state <= CONN_BODY;
+
+    if (reads && conn->out != NULL) { /* the peer does not read */
+        conn_reset(conn);
+        return;
+    }
+    if (reads && is_unread(conn)) {
+        wait_until(conn, UNREAD_MS);
+        return;
+    }
     switch ((enum conn_state)conn->state) {
     case CONN_HEAD:
         if (conn->in_len > 0)
@@ -673,7 +745,8 @@ void conn_expired(struct lane *lane, struct conn *conn) {
     case CONN_APP: /* its time limit is the worker's, not the connection's */
         if (conn->out != NULL || (conn->exchange != NULL && !conn->exchange->complete &&
                                   conn->want == WANT_IN)) { /* the peer neither reads nor writes */
-            conn->server->driver->gone(conn);
+            if (conn->server->driver->gone != NULL)
+                conn->server->driver->gone(conn);
             conn_reset(conn);
             break;
         }

@@ -86,6 +86,7 @@ struct out_item {
     char *memory;    /* owned, or NULL */
     int file;        /* owned, or -1 */
     uint64_t at, end;
+    uint64_t trimmed; /* bytes at the beginning of the file that are given back */
 };
 
 struct conn {
@@ -223,6 +224,7 @@ struct server {
     struct name_cache *names;
     uint64_t *slot;         /* the scoreboard's words */
     Py_buffer slot_view;
+    uint32_t in_flight;     /* applications that are being called, by any lane */
     uint64_t requests;
     uint64_t request_cost_ns; /* of one request, lately */
     const void *served;     /* the connection that had its turn last; compared, never followed */
@@ -272,6 +274,8 @@ void conn_answered(struct conn *conn);
 void conn_sent(struct conn *conn);
 /* Its queue is empty: goes on with bytes that were read before, or ends. */
 void conn_resume(struct lane *lane, struct conn *conn);
+/* Its queue is empty while a request is on its way, or under way: goes on with that. */
+void conn_taken(struct lane *lane, struct conn *conn);
 void conn_want(struct conn *conn, enum conn_want want);
 void conn_free_all(struct server *server);
 /* Gives closed ones back; only between two batches, as events may point at them. */
@@ -307,6 +311,9 @@ int out_send(struct lane *lane, struct conn *conn, PyObject *bytes, const char *
 int out_send_file(struct lane *lane, struct conn *conn, int fd, uint64_t at, uint64_t end);
 /* The peer takes bytes again. */
 void out_continue(struct lane *lane, struct conn *conn);
+/* Holds the application back while more than the limits waits for this peer. 0, or -1: closed.
+ * Lets other threads in; only while the application has the connection. */
+int out_throttle(struct conn *conn);
 /* Throws the queue away. */
 void out_clear(struct conn *conn);
 

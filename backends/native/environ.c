@@ -344,10 +344,12 @@ static PyObject *environ_of_fields(struct server *server, struct conn *conn,
 static int put_method(struct name_cache *names, PyObject *environ, struct slice method) {
     size_t count = sizeof names->methods / sizeof *names->methods;
 
+    PyObject *value;
+
     if (method.len == 3 && memcmp(method.at, "GET", 3) == 0) /* the template's */
         return 0;
-    return PyDict_SetItem(environ, KEYS[KEY_METHOD],
-                          remembered(&names->methods[method.len % count], method));
+    value = remembered(&names->methods[method.len % count], method);
+    return value ? PyDict_SetItem(environ, KEYS[KEY_METHOD], value) : -1;
 }
 
 static PyObject *path_of(struct name_cache *names, struct slice path) {

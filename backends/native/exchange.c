@@ -36,11 +36,11 @@ static void exchange_free(struct exchange *exchange) {
 void exchange_close(struct exchange *exchange) {
     struct server *server = exchange->conn->server;
 
-    Py_CLEAR(exchange->environ);
-    Py_CLEAR(exchange->bytes);
-    if (exchange->start != NULL)
+    if (exchange->start != NULL) /* first: what dies with the environ may still call it */
         start_response_release(exchange->start);
     exchange->start = NULL;
+    Py_CLEAR(exchange->environ);
+    Py_CLEAR(exchange->bytes);
     body_free(&exchange->body);
     head_free(&exchange->head);
     free(exchange->fields);

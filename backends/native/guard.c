@@ -136,13 +136,17 @@ static int read_letter(const struct guard *guard, struct letter *letter) {
                              .msg_controllen = sizeof control};
     struct cmsghdr *rights;
     int fd = -1;
+    ssize_t got = recvmsg(guard->queue_read, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-    if (recvmsg(guard->queue_read, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) !=
-        (ssize_t)sizeof *letter)
+    if (got < 0)
         return -1;
     rights = CMSG_FIRSTHDR(&message);
     if (rights != NULL && rights->cmsg_type == SCM_RIGHTS)
         memcpy(&fd, CMSG_DATA(rights), sizeof fd);
+    if (got != (ssize_t)sizeof *letter && fd >= 0) { /* a sibling of another version */
+        close(fd);
+        return -1;
+    }
     return fd;
 }
 

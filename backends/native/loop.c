@@ -21,6 +21,7 @@ void slot_add(struct server *server, int word, int64_t amount) {
 void loop_before_app(struct lane *lane) {
     struct server *server = lane->server;
 
+    server->in_flight++;
     slot_add(server, SLOT_IN_FLIGHT, 1);
     /* With one thread an answer may wait for its batch, as long as applications are fast. */
     if (lane->answer_count > 0 &&
@@ -34,6 +35,8 @@ void loop_after_app(struct lane *lane) {
     struct server *server = lane->server;
 
     lane->in_app = false;
+    server->now_ms = clock_ms(); /* deadlines that begin now do not include its time */
+    server->in_flight--;
     slot_add(server, SLOT_IN_FLIGHT, -1);
     lane->calls++;
 }
@@ -234,7 +237,7 @@ bool server_finished(struct server *server) {
     if (server->stopped || !server->draining)
         return server->stopped;
     /* What siblings have put into their queue may have nobody else left to take it. */
-    if (server->conns == 0 && !guard_receive(server))
+    if (server->conns == 0 && server->in_flight == 0 && !guard_receive(server))
         return true;
     return clock_ms() >= server->drain_end_ms;
 }

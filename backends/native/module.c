@@ -195,6 +195,10 @@ static int make_listeners(struct server *server, PyObject *list) {
 
     if (count < 0)
         return -1;
+    if (count > UINT8_MAX) {
+        PyErr_SetString(PyExc_ValueError, "a server has at most 255 listening sockets");
+        return -1;
+    }
     server->listeners = calloc((size_t)count + 1, sizeof *server->listeners);
     if (server->listeners == NULL)
         return PyErr_NoMemory(), -1;

@@ -18,6 +18,8 @@
 #include "core.h"
 
 #define FLAGS (MSG_NOSIGNAL | MSG_DONTWAIT)
+#define TURN (8u << 20)  /* bytes of one connection's queue, before others have a turn */
+#define TRIM (16u << 20) /* bytes of a file that are given back at a time */
 
 static bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
@@ -75,15 +77,33 @@ static int queue_memory(struct conn *conn, const char *data, size_t len) {
     return 0;
 }
 
-static int queue_bytes(struct conn *conn, PyObject *bytes, size_t at) {
+static int queue_bytes(struct conn *conn, PyObject *bytes, size_t at, size_t len) {
     struct out_item *item = queue_push(conn);
 
     if (item == NULL)
         return -1;
     item->bytes = Py_NewRef(bytes);
     item->at = at;
-    item->end = (uint64_t)PyBytes_GET_SIZE(bytes);
+    item->end = at + len; /* not always all of it: Content-Length may cut it off */
     conn->out_memory += item->end;
+    return 0;
+}
+
+/* All of it behind what the file has, or nothing: -1. */
+static int spool_write(struct out_item *item, const char *data, size_t len) {
+    uint64_t end = item->end;
+
+    while (len > 0) {
+        ssize_t wrote = pwrite(item->file, data, len, (off_t)end);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0)
+            return -1;
+        end += (uint64_t)wrote;
+        data += wrote;
+        len -= (size_t)wrote;
+    }
+    item->end = end;
     return 0;
 }
 
@@ -101,17 +121,19 @@ static int queue_spool(struct conn *conn, const char *data, size_t len) {
         item->file = fd;
         conn->spool = item;
     }
-    while (len > 0) {
-        ssize_t wrote = pwrite(item->file, data, len, (off_t)item->end);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote <= 0)
-            return -1;
-        item->end += (uint64_t)wrote;
-        data += wrote;
-        len -= (size_t)wrote;
-    }
-    return 0;
+    if (spool_write(item, data, len) == 0)
+        return 0;
+    conn->spool = NULL; /* what comes next goes behind what memory takes now */
+    return -1;
+}
+
+/* Gives back what the peer has of a file that still grows; not every file system can. */
+static void spool_trim(struct conn *conn, struct out_item *item) {
+    if (item != conn->spool || item->at - item->trimmed < TRIM)
+        return;
+    (void)fallocate(item->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)item->trimmed,
+                    (off_t)(item->at - item->trimmed));
+    item->trimmed = item->at;
 }
 
 /* Queues a block, or what is left of it; `bytes` may be NULL. 0, or -1. */
@@ -123,8 +145,7 @@ static int queue_block(struct conn *conn, PyObject *bytes, const char *data, siz
         if (queue_spool(conn, data, len) == 0)
             return 0;
     if (bytes != NULL)
-        return queue_bytes(conn, bytes,
-                           (size_t)(data - PyBytes_AS_STRING(bytes)));
+        return queue_bytes(conn, bytes, (size_t)(data - PyBytes_AS_STRING(bytes)), len);
     return queue_memory(conn, data, len);
 }
 
@@ -146,9 +167,14 @@ static ssize_t send_item(struct conn *conn, struct out_item *item) {
                 left, FLAGS);
 }
 
-/* Sends from the queue until it is empty (1), the peer takes no more (0), or fails (-1). */
+/* Sends from the queue until it is empty (1), the peer takes no more for now, or has had its
+ * turn (0), or fails (-1). */
 static int queue_send(struct conn *conn) {
+    uint64_t turn = 0;
+
     while (conn->out != NULL) {
+        if (turn > TURN)
+            return 0;
         struct out_item *item = conn->out;
         ssize_t sent = send_item(conn, item);
         if (sent < 0 && errno == EINTR)
@@ -156,10 +182,13 @@ static int queue_send(struct conn *conn) {
         if (sent < 0)
             return would_block(errno) ? 0 : -1;
         item->at += (uint64_t)sent;
+        turn += (uint64_t)sent;
         if (item->at == item->end)
             queue_pop(conn);
         else if (item->file < 0)
             return 0; /* a short send: the socket is full */
+        else
+            spool_trim(conn, item);
     }
     return 1;
 }
@@ -175,11 +204,8 @@ void out_continue(struct lane *lane, struct conn *conn) {
     case 1:
         if (conn->state == CONN_SEND)
             conn_resume(lane, conn);
-        else {
-            conn_want(conn, conn->server->driver->more ? WANT_IN : WANT_NOTHING);
-            if (conn->server->driver->drained != NULL)
-                conn->server->driver->drained(lane, conn);
-        }
+        else
+            conn_taken(lane, conn);
         break;
     case 0:
         wait_for_peer(conn);
@@ -190,13 +216,21 @@ void out_continue(struct lane *lane, struct conn *conn) {
     }
 }
 
-/* Holds the application back while more than the file may hold waits for this peer. */
-static int out_throttle(struct conn *conn) {
+/* Whether more waits for this peer than may; memory takes what a file could not. */
+static bool is_too_far_behind(const struct conn *conn) {
+    const struct options *options = &conn->server->options;
+
+    if (conn->spool != NULL && conn->spool->end - conn->spool->at > options->out_file)
+        return true;
+    return conn->out_memory > options->out_memory;
+}
+
+int out_throttle(struct conn *conn) {
     struct pollfd entry = {.fd = conn->fd, .events = POLLOUT};
     const struct options *options = &conn->server->options;
     int ready;
 
-    while (conn->spool != NULL && conn->spool->end - conn->spool->at > options->out_file) {
+    while (is_too_far_behind(conn)) {
         Py_BEGIN_ALLOW_THREADS
         ready = poll(&entry, 1, (int)options->write_ms);
         Py_END_ALLOW_THREADS
@@ -244,6 +278,10 @@ static int send_or_queue(struct conn *conn, struct iovec *parts, size_t count, P
 
     if (conn->state == CONN_CLOSED)
         return -1;
+    if (conn->out != NULL && queue_send(conn) < 0) {
+        conn_close(conn);
+        return -1;
+    }
     if (conn->out == NULL) {
         do
             sent = count == 1 ? send(conn->fd, parts->iov_base, parts->iov_len, FLAGS)
@@ -265,7 +303,7 @@ static int send_or_queue(struct conn *conn, struct iovec *parts, size_t count, P
             return -1;
         }
     }
-    if (conn->out != NULL)
+    if (conn->out != NULL && conn->want != WANT_OUT) /* else its time is running already */
         wait_for_peer(conn);
     return 0;
 }

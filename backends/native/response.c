@@ -6,7 +6,7 @@
 static bool may_have_body(const struct exchange *exchange) {
     uint16_t status = exchange->head.status;
 
-    return !exchange->is_head && status != 204 && status != 304;
+    return !exchange->is_head && status != 204 && status != 205 && status != 304;
 }
 
 static char *put(char *out, const char *text, size_t len) {
@@ -31,6 +31,8 @@ static char *put_framing(char *out, struct exchange *exchange, int64_t length) {
     const struct server *server = exchange->conn->server;
     uint16_t status = exchange->head.status;
 
+    if (status == 205)
+        length = 0; /* RFC 9110 section 15.3.6 */
     if (length >= 0 && status != 204) {
         out = put(out, "Content-Length: ", 16);
         out = put_number(out, (uint64_t)length);
@@ -69,6 +71,10 @@ static int head_into(struct lane *lane, struct exchange *exchange, int64_t lengt
     out = put_framing(out, exchange, length);
     if (size > 0)
         out = put(out, PyBytes_AS_STRING(body), size);
+    if (length >= 0) { /* from here on the application is held to it */
+        exchange->head.has_length = true;
+        exchange->head.length = (uint64_t)length;
+    }
     exchange->sent += size;
     exchange->phase = RESPONSE_HEAD_SENT;
     out_wrote(lane, exchange->conn, (size_t)(out - begin));
@@ -81,6 +87,8 @@ int response_head(struct lane *lane, struct exchange *exchange, int64_t length) 
     exchange->no_body = !may_have_body(exchange);
     if (head->has_length)
         length = (int64_t)head->length;
+    else if (exchange->no_body && (length == 0 || head->status == 304))
+        length = -1; /* of the body that is not sent nothing is known (RFC 9110 section 8.6) */
     return head_into(lane, exchange, length, NULL);
 }
 

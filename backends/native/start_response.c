@@ -84,7 +84,12 @@ static int check_exc_info(struct start_response *start, PyObject *exc_info) {
     if (!PyArg_ParseTuple(exc_info, "OOO;exc_info must be sys.exc_info()", &type, &value,
                           &traceback))
         return -1;
-    PyErr_Restore(Py_NewRef(type), Py_NewRef(value), Py_NewRef(traceback));
+    if (!PyExceptionInstance_Check(value)) { /* sys.exc_info() without an exception */
+        PyErr_SetString(PyExc_AssertionError,
+                        "start_response was called again after its head was sent");
+        return -1;
+    }
+    PyErr_SetObject((PyObject *)Py_TYPE(value), value);
     return -1;
 }
 
@@ -118,6 +123,8 @@ static PyObject *call_write(struct start_response *start, PyObject *data) {
     guard_leave(start->lane); /* until the application goes on */
     sent = response_block(start->lane, start->exchange, data, false);
     out_flush(start->lane);
+    if (sent == 0)
+        sent = out_throttle(start->exchange->conn);
     guard_enter(start->lane);
     if (sent == 0)
         Py_RETURN_NONE;

@@ -56,10 +56,11 @@ static void failed(struct lane *lane, struct exchange *exchange) {
 
     report(lane->server, exchange);
     exchange->failed = true;
+    if (exchange->phase < RESPONSE_HEAD_SENT)
+        exchange->head.status = 500;
     if (conn->state == CONN_CLOSED)
         return;
     if (exchange->phase < RESPONSE_HEAD_SENT) {
-        exchange->head.status = 500;
         conn_refuse(lane, conn, 500, "Internal Server Error");
         return;
     }
@@ -148,8 +149,10 @@ static int send_stream(struct lane *lane, struct exchange *exchange, PyObject *i
         else if (PyBytes_GET_SIZE(block) > 0) /* the head waits for the first byte (PEP 3333) */
             result = response_block(lane, exchange, block, false);
         Py_DECREF(block);
-        if (result == 0)
+        if (result == 0) {
             out_flush(lane);
+            result = out_throttle(exchange->conn);
+        }
         if (exchange->no_body && exchange->phase >= RESPONSE_HEAD_SENT)
             break;
     }
@@ -181,7 +184,7 @@ static int send_file(struct lane *lane, struct exchange *exchange, PyObject *res
     int64_t offset, count;
     int fd, copy;
 
-    if (!is_started(exchange) || !file_wrapper_range(result, &fd, &offset, &count))
+    if (exchange->phase != RESPONSE_STARTED || !file_wrapper_range(result, &fd, &offset, &count))
         return 0;
     if (exchange->head.has_length && (uint64_t)count > exchange->head.length)
         count = (int64_t)exchange->head.length;
