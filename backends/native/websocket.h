@@ -42,8 +42,9 @@ enum {
     WS_HEAD_ROOM = 10,     /* the longest frame head of a server */
     WS_CONTROL_MAX = 125,  /* bytes of a control frame's payload */
     WS_CONTROL_ROOM = 127, /* a whole control frame of a server */
+    WS_KEY_LEN = 24,       /* Sec-WebSocket-Key */
     WS_ACCEPT_LEN = 28,    /* Sec-WebSocket-Accept */
-    WS_KEEP_ROOM = 2048,   /* ws_settle() keeps a buffer up to this size */
+    WS_KEEP_ROOM = 512,    /* ws_settle() keeps a buffer up to this size */
 };
 
 /* ---- buffers --------------------------------------------------------------- */
@@ -94,7 +95,7 @@ struct ws_handshake {
     struct ws_extension extension;
     struct slice subprotocols[WS_SUBPROTOCOLS_MAX]; /* the client's, in its order; into the head */
     uint32_t subprotocol_count;
-    uint16_t status;    /* 0, or 400, 405, 426, 505: what to answer instead of 101 */
+    uint16_t status;    /* 0, or 400, 405 or 426: what to answer instead of 101 */
     const char *reason; /* static text, with status */
 };
 
@@ -118,8 +119,8 @@ enum { WS_RESPONSE_ROOM = 384 };
 size_t ws_handshake_write(const struct ws_handshake *handshake, struct slice subprotocol,
                           char *out);
 
-/* Sec-WebSocket-Accept of a key of any length (RFC 6455 section 4.2.2, 5.4). */
-void ws_accept_key(struct slice key, char out[WS_ACCEPT_LEN]);
+/* Sec-WebSocket-Accept of a key (RFC 6455 section 4.2.2, item 5.4). */
+void ws_accept_key(const char key[WS_KEY_LEN], char out[WS_ACCEPT_LEN]);
 
 enum ws_negotiation { WS_OFFERS_BAD = -1, WS_OFFERS_NONE, WS_OFFERS_TAKEN };
 
@@ -161,9 +162,7 @@ struct ws_receiver {
     uint64_t limit;   /* bytes of a message, also when inflated; 1009 past it */
     uint64_t left;    /* of the frame's payload */
     uint64_t total;   /* payload of the message's frames so far, as they came */
-    const char *error; /* reason of the error that ended it, or NULL */
     uint32_t utf8;    /* state of a character that is not complete */
-    uint16_t code;    /* of the error */
     uint8_t head[14]; /* of a frame head that is not complete */
     uint8_t have;     /* bytes of it */
     uint8_t mask[4];  /* for the next byte first */

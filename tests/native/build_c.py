@@ -45,7 +45,17 @@ def _directory() -> Path:
 
 
 @functools.cache
-def shared(name: str, *sources: str, defines: tuple[str, ...] = ()) -> Path:
+def zlib_flags() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What setup.py adds where there is zlib: defines and libraries; else nothing."""
+    command = [compiler(), "-E", "-xc", "-include", "zlib.h", os.devnull]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    return (("CHAUSSETTE_ZLIB",), ("z",)) if done.returncode == 0 else ((), ())
+
+
+@functools.cache
+def shared(
+    name: str, *sources: str, defines: tuple[str, ...] = (), libraries: tuple[str, ...] = ()
+) -> Path:
     """A shared library called `name` of files in backends/native and beside this one.
 
     A failed build fails the test with what the compiler said.
@@ -59,6 +69,7 @@ def shared(name: str, *sources: str, defines: tuple[str, ...] = ()) -> Path:
         command += [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all"]
     command += [f"-D{define}" for define in defines]
     command += [f"-I{NATIVE}", f"-I{sysconfig.get_paths()['include']}", *map(str, paths)]
+    command += [f"-l{library}" for library in libraries]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return target
