@@ -11,7 +11,6 @@ import abc
 import asyncio
 import contextlib
 import errno
-import importlib
 import logging
 import socket
 import ssl
@@ -21,6 +20,7 @@ from typing import Any
 from chaussette.backends.base import Task, heartbeat_period
 from chaussette.backends.counting import Meter
 from chaussette.backends.drain import Drain
+from chaussette.backends.loops import new_loop
 from chaussette.backends.tls import server_context
 from chaussette.settings.server import ServerSettings
 
@@ -28,16 +28,6 @@ LOGGER = logging.getLogger("chaussette")
 HANDSHAKE_TIMEOUT = 20.0
 LAST_WORDS = 0.5
 """Seconds that clean-up has when the requests used all of the graceful timeout."""
-
-
-def new_loop() -> asyncio.AbstractEventLoop:
-    """An event loop: uvloop's when it is installed."""
-    try:
-        uvloop = importlib.import_module("uvloop")  # only now: it need not be installed
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
 
 
 class Connection(socket.socket):

@@ -7,24 +7,19 @@ per concern; the header core.h tells how they fit together.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import select
-import signal
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
+from chaussette.application import Interface
 from chaussette.backends.base import Can, Declaration, Requirement, Task
-from chaussette.backends.counting import mount_wsgi
+from chaussette.backends.counting import mount_asgi, mount_wsgi
 from chaussette.backends.library import library
 from chaussette.backends.native.options import options_of
 from chaussette.backends.native.template import template_of
-from chaussette.backends.waker import Waker
+from chaussette.backends.native.wsgi import WsgiServer
 from chaussette.errors import ConfigError
-from chaussette.handover import queue_from_environment
 from chaussette.settings.server import ServerSettings
 
 LOGGER = logging.getLogger("chaussette")
@@ -36,15 +31,22 @@ REQUIREMENT = Requirement(
     "apt-get install gcc python3-dev, then pip install --force-reinstall --no-deps chaussette",
 )
 
-LAST_WORDS = 0.2
-"""Seconds that a thread has to end once the server is finished."""
+
+class Driver(Protocol):
+    """How one interface runs on the core."""
+
+    def serve(self, ready: Callable[[], None]) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 class NativeBackend:
-    """Serves WSGI from an event loop in C that calls the application itself."""
+    """Serves WSGI and ASGI from an event loop in C that calls the application itself."""
 
     declaration = Declaration(
         can=Can.WSGI
+        | Can.ASGI
+        | Can.LIFESPAN
         | Can.TCP
         | Can.UNIX_SOCKET
         | Can.MANY_SOCKETS
@@ -62,10 +64,12 @@ class NativeBackend:
         | Can.BODY_LIMIT,
         requirement=REQUIREMENT,
         limits={
-            Can.ASGI: "its driver for ASGI is not written yet",
+            Can.WEBSOCKET: "its driver for WebSocket is not written yet",
+            Can.THREADS: "an ASGI application runs on one event loop: use --workers",
             Can.TLS: "it speaks no TLS: put a proxy in front",
             Can.MONKEY_PATCH: "its loop is C: nothing of it can be patched",
         },
+        only_for={Can.THREADS: Interface.WSGI, Can.LIFESPAN: Interface.ASGI},
         notes=(
             "--spawn limits connections: requests are limited by --threads already.",
             "A body is read before the application is called, and a response that its client "
@@ -74,21 +78,14 @@ class NativeBackend:
     )
 
     def __init__(self, task: Task) -> None:
-        core: Any = library(CORE, REQUIREMENT.install)
+        self._core: Any = library(CORE, REQUIREMENT.install)
         self._task = task
-        self._wake = Waker()
-        settings = task.settings
-        try:
-            self._server = core.Server(
-                app=mount_wsgi(task.app.callable, settings.root_path),
-                on_error=_tell,
-                listeners=[_prepare(each, settings, core.FileWrapper) for each in task.sockets],
-                options=options_of(settings),
-                slot=task.slot.words,
-                lanes=settings.threads,
-            )
-        except ValueError as error:  # a list or a format that the core compiles
-            raise ConfigError(str(error)) from None
+        if task.app.interface is Interface.ASGI:
+            from chaussette.backends.native.asgi import AsgiServer  # asyncio is 5 MB
+
+            self._driver: Driver = AsgiServer(task, self._make)
+        else:
+            self._driver = WsgiServer(self._make({}), task.settings.threads)
 
     @classmethod
     def prepare(cls, settings: ServerSettings) -> None:
@@ -96,78 +93,52 @@ class NativeBackend:
 
     def stop(self) -> None:
         """See the contract."""
-        self._server.stop()
+        self._driver.stop()
 
     def serve(self, ready: Callable[[], None]) -> None:
         """See the contract."""
-        self._server.open(*(queue_from_environment(os.environ) or ()))
-        ready()
-        if self._task.settings.threads > 1:
-            all_ended = self._run_threads()
-        else:
-            self._server.run(0)  # <- the backend's main loop, in C: loop.c
-            all_ended = True
-        if all_ended:
-            self._server.close()
+        self._driver.serve(ready)
 
-    def _run_threads(self) -> bool:
-        """Whether all threads have ended; one that hangs in the application has not.
+    def _make(self, more: dict[str, Any]) -> Any:
+        """The core's server; `more` are the options of one driver."""
+        task, settings = self._task, self._task.settings
+        is_wsgi = task.app.interface is Interface.WSGI
+        mount = mount_wsgi if is_wsgi else mount_asgi
+        try:
+            return self._core.Server(
+                app=mount(task.app.callable, settings.root_path),
+                on_error=_tell,
+                listeners=[self._prepare(each) for each in task.sockets],
+                options={**options_of(settings), **more},
+                slot=task.slot.words,
+                lanes=settings.threads if is_wsgi else 1,
+            )
+        except ValueError as error:  # a list or a format that the core compiles
+            raise ConfigError(str(error)) from None
 
-        The main thread stays free for signals, whose handlers run nowhere else.
-        """
-        errors: list[BaseException] = []
-        ended = threading.Semaphore(0)
+    def _prepare(self, listener: socket.socket) -> tuple[int, bool, dict[str, Any]]:
+        """What the core is told of a listening socket."""
+        listener.setblocking(False)
+        is_unix = listener.family == socket.AF_UNIX
+        if not is_unix:
+            # Inherited by each connection; without it an answer in two parts waits 40 ms.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener.fileno(), is_unix, self._template(listener)
 
-        def run(lane: int) -> None:
-            try:
-                self._server.run(lane)
-            except BaseException as error:  # noqa: BLE001 - raised in the main thread, below
-                errors.append(error)
-                self._server.stop()
-            ended.release()
-            self._wake.wake()
+    def _template(self, listener: socket.socket) -> dict[str, Any]:
+        if self._task.app.interface is Interface.WSGI:
+            return template_of(listener, self._task.settings, self._core.FileWrapper)
+        from chaussette.backends.native.asgi import scope_of  # it is there already
 
-        threads = [
-            threading.Thread(target=run, args=(lane,), name=f"native-{lane}", daemon=True)
-            for lane in range(self._task.settings.threads)
-        ]
-        with woken_by_signals(self._wake):
-            for thread in threads:
-                thread.start()
-            while not ended.acquire(blocking=False):
-                select.select([self._wake], [], [])
-                self._wake.clear()
-        for thread in threads:
-            thread.join(LAST_WORDS)
-        if errors:
-            raise errors[0]
-        return not any(thread.is_alive() for thread in threads)
+        return scope_of(listener)
 
 
-def _prepare(
-    listener: socket.socket, settings: ServerSettings, file_wrapper: type[Any]
-) -> tuple[int, bool, dict[str, Any]]:
-    """What the core is told of a listening socket."""
-    listener.setblocking(False)
-    is_unix = listener.family == socket.AF_UNIX
-    if not is_unix:
-        # Inherited by each connection; without it an answer in two parts waits 40 ms.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener.fileno(), is_unix, template_of(listener, settings, file_wrapper)
+def _tell(error: BaseException, request: dict[str, Any] | None) -> None:
+    """Called with what the application raised, and its environ or scope."""
+    LOGGER.error("the application failed%s", _where(request or {}), exc_info=error)
 
 
-def _tell(error: BaseException, environ: dict[str, Any] | None) -> None:
-    """Called with what the application raised."""
-    asked = environ or {}  # which the application may have emptied
-    where = f" at {asked.get('REQUEST_METHOD')} {asked.get('RAW_URI')!r}" if asked else ""
-    LOGGER.error("the application failed%s", where, exc_info=error)
-
-
-@contextlib.contextmanager
-def woken_by_signals(waker: Waker) -> Iterator[None]:
-    """Lets each signal wake the main thread up, whichever thread it was delivered to."""
-    before = signal.set_wakeup_fd(waker.write_end, warn_on_full_buffer=False)
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(before)
+def _where(request: dict[str, Any]) -> str:
+    method = request.get("REQUEST_METHOD") or request.get("method")
+    path = request.get("RAW_URI") or request.get("path")
+    return f" at {method} {path!r}" if path else ""

@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 class Server:
-    """An HTTP/1.1 server for one WSGI application. It owns connections, not listening sockets."""
+    """An HTTP/1.1 server for one application. It owns connections, not listening sockets."""
 
     def __init__(
         self,
@@ -15,14 +15,21 @@ class Server:
     ) -> None:
         """`listeners`: descriptor, whether it is a unix socket, the environ's template.
 
-        `options` is what options.options_of returns; `slot` eight words of a scoreboard;
-        `lanes` how many threads will call `run`. Raises ValueError for a text that is
+        `options` is what options.options_of returns, for ASGI with `loop` (asyncio's),
+        `state` (lifespan's) and `on_finished` (called when the drain is over) added;
+        `slot` eight words of a scoreboard; `lanes` how many threads will call `run`. Raises ValueError for a text that is
         malformed, KeyError for an option that is missing, OSError.
         """
 
     def open(self, queue_read: int = -1, queue_write: int = -1, /) -> None:
         """Begins to accept. With the two ends of a handover.Queue, connections that wait
         behind a long call of the application go to siblings. Raises OSError."""
+
+    def visit(self) -> None:
+        """Handles what is ready and returns; where another loop watches `fileno`."""
+
+    def fileno(self) -> int:
+        """The epoll descriptor: readable when a visit is due."""
 
     def run(self, lane: int, /) -> None:
         """Serves until the server is finished; each lane in a thread of its own."""

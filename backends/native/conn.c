@@ -13,6 +13,7 @@
 
 #include "core.h"
 #include "input.h"
+#include "status.h"
 
 #define SLAB 64
 #define LINGER_MS 5000
@@ -182,21 +183,6 @@ static void linger(struct lane *lane, struct conn *conn) {
         conn_close(conn);
 }
 
-static const char *phrase(int status) {
-    switch (status) {
-    case 400: return "Bad Request";
-    case 408: return "Request Timeout";
-    case 413: return "Content Too Large";
-    case 414: return "URI Too Long";
-    case 417: return "Expectation Failed";
-    case 431: return "Request Header Fields Too Large";
-    case 501: return "Not Implemented";
-    case 503: return "Service Unavailable";
-    case 505: return "HTTP Version Not Supported";
-    default: return "Internal Server Error";
-    }
-}
-
 void conn_refuse(struct lane *lane, struct conn *conn, int status, const char *reason) {
     struct server *server = conn->server;
     bool in_app = conn->state == CONN_APP;
@@ -221,7 +207,7 @@ void conn_refuse(struct lane *lane, struct conn *conn, int status, const char *r
                    "HTTP/1.1 %d %s\r\nServer: " SERVER_NAME_TEXT "\r\n%.*s"
                    "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
                    "Connection: close\r\n\r\n%.*s",
-                   status, phrase(status), (int)server->date_len, server->date, body,
+                   status, status_phrase(status), (int)server->date_len, server->date, body,
                    has_body ? body : 0, text);
     out_wrote(lane, conn, (size_t)len);
     if (!in_app)
@@ -278,6 +264,7 @@ static void body_complete(struct lane *lane, struct exchange *exchange) {
 static int body_take(struct exchange *exchange, const char *data, size_t len) {
     const struct options *options = &exchange->conn->server->options;
 
+    exchange->received += len;
     if (body_append(&exchange->body, data, len, exchange->body_left, options->body_memory,
                     options->directory) < 0)
         return errno == ENOSPC ? 503 : 500;
@@ -336,7 +323,7 @@ static bool too_slow(const struct conn *conn) {
     uint64_t spent = server->now_ms - conn->started_ms;
 
     return server->options.min_rate != 0 && spent > server->options.body_ms &&
-           conn->exchange->body.size * 1000 / spent < server->options.min_rate;
+           conn->exchange->received * 1000 / spent < server->options.min_rate;
 }
 
 static size_t feed_body(struct lane *lane, struct conn *conn, const char *data, size_t len) {
@@ -351,18 +338,12 @@ static size_t feed_body(struct lane *lane, struct conn *conn, const char *data, 
 }
 
 static void begin_body(struct lane *lane, struct conn *conn, bool expects, bool is_here) {
-    static const char reply[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    char *out;
-
     conn->state = CONN_BODY;
     conn->started_ms = conn->server->now_ms;
+    conn->exchange->expects = expects && !is_here;
     wait_until(conn, conn->server->options.body_ms);
-    if (!expects || is_here)
-        return;
-    if ((out = out_room(lane, conn, sizeof reply - 1)) != NULL) {
-        memcpy(out, reply, sizeof reply - 1);
-        out_wrote(lane, conn, sizeof reply - 1);
-    }
+    if (conn->server->driver->more == NULL) /* else when the application reads */
+        exchange_continue(lane, conn->exchange);
 }
 
 /* ---- heads --------------------------------------------------------------------------- */
@@ -601,6 +582,10 @@ static bool add_to_head(struct conn *conn, const char *data, size_t len) {
 
 static void conn_ended(struct conn *conn) {
     conn->ended = true;
+    if (conn->exchange != NULL && conn->exchange->begun && !conn->exchange->complete) {
+        conn_close(conn); /* a body that was cut short */
+        return;
+    }
     if (conn->exchange != NULL && conn->exchange->begun) { /* it may still be answered */
         conn_want(conn, WANT_NOTHING);
         conn->server->driver->gone(conn);
@@ -746,8 +731,7 @@ void conn_expired(struct lane *lane, struct conn *conn) {
         if (conn->out != NULL || (conn->exchange != NULL && !conn->exchange->complete &&
                                   conn->want == WANT_IN)) { /* the peer neither reads nor writes */
             if (conn->server->driver->gone != NULL)
-                conn->server->driver->gone(conn);
-            conn_reset(conn);
+                conn_reset(conn);
             break;
         }
         wait_until(conn, conn->server->options.write_ms);

@@ -129,6 +129,7 @@ struct exchange {
     struct body body;
     struct chunked chunked;
     uint64_t body_left;    /* of Content-Length */
+    uint64_t received;     /* bytes of the body so far */
     uint8_t minor;
     bool is_head : 1;      /* HEAD: no body on the wire */
     bool is_chunked : 1;   /* the request's body is */
@@ -137,6 +138,7 @@ struct exchange {
     bool out_chunked : 1;  /* the response's body is */
     bool no_body : 1;      /* no body may go on the wire */
     bool failed : 1;       /* counted as an error */
+    bool expects : 1;      /* the client waits for 100 Continue */
     bool begun : 1;        /* the application has been called */
     bool complete : 1;     /* all of the body has come */
     PyObject *call;        /* owned: the driver's own, or NULL */
@@ -193,17 +195,28 @@ struct driver {
     /* The peer has taken all that was queued for it. */
     void (*drained)(struct lane *lane, struct conn *conn);
 };
-extern const struct driver WSGI_DRIVER;
+extern const struct driver WSGI_DRIVER, ASGI_DRIVER;
+int asgi_ready(void);
 
 /* ---- the server ---------------------------------------------------------- */
 
 struct name_cache;
+struct scope_cache;
 
 struct server {
     PyObject_HEAD
     PyObject *app;          /* owned */
     const struct driver *driver;
     PyObject *on_error;     /* owned: called with what the application raised */
+    PyObject *on_finished;  /* owned: called when all is done, where the loop is another's; or NULL */
+    PyObject *loop;         /* owned: asyncio's, or NULL */
+    PyObject *state;        /* owned: what lifespan left, or NULL */
+    struct scope_cache *scopes;
+    struct conn **resumed;  /* have their next request in memory */
+    uint32_t resumed_count, resumed_room;
+    int timer;              /* timerfd, where the loop is another's; or -1 */
+    uint64_t timer_ms;      /* when it ends the wait; 0: never */
+    bool in_step;
     struct options options;
     struct listener *listeners;
     uint32_t listener_count;
@@ -295,6 +308,8 @@ int exchange_keep(struct exchange *exchange, const struct request *request, cons
 /* Writes the line of a request that is over, if there is an access log. */
 void exchange_log(struct exchange *exchange, int status);
 void exchanges_free(struct server *server);
+/* 100 Continue, if the client waits for it. */
+void exchange_continue(struct lane *lane, struct exchange *exchange);
 
 /* ---- out.c: bytes on their way out ----------------------------------------- */
 /* Room for `len` bytes of an answer in the lane's buffer; NULL when `len` is more than OUT_SIZE.
@@ -311,6 +326,8 @@ int out_send(struct lane *lane, struct conn *conn, PyObject *bytes, const char *
 int out_send_file(struct lane *lane, struct conn *conn, int fd, uint64_t at, uint64_t end);
 /* The peer takes bytes again. */
 void out_continue(struct lane *lane, struct conn *conn);
+/* Sends what waits, unless a step is under way that will. */
+void out_settle(struct server *server);
 /* Holds the application back while more than the limits waits for this peer. 0, or -1: closed.
  * Lets other threads in; only while the application has the connection. */
 int out_throttle(struct conn *conn);
@@ -346,12 +363,20 @@ void start_response_release(struct start_response *start);
 int response_block(struct lane *lane, struct exchange *exchange, PyObject *bytes, bool whole);
 /* The head alone, with its length if it is known (-1: it is not). 0, or -1. */
 int response_head(struct lane *lane, struct exchange *exchange, int64_t length);
+/* A file as all of the body. Takes the descriptor over, also on failure. 0, or -1: closed. */
+int response_file(struct lane *lane, struct exchange *exchange, int fd, int64_t at, int64_t count);
 /* The end of the body. */
 void response_end(struct lane *lane, struct exchange *exchange);
 
 /* ---- loop.c --------------------------------------------------------------------- */
 /* Handles what is ready; waits up to timeout_ms (-1: until something is). -1 with an exception. */
 int loop_step(struct lane *lane, int timeout_ms);
+/* Where the loop is another's: handles what is ready, and sets the timer for the next time. */
+int loop_visit(struct server *server);
+/* Where the loop is another's: reads the clocks anew, unless a step has done so. */
+void loop_refresh(struct server *server);
+/* Its next request is in memory: it has its turn in the next step. */
+void loop_resume(struct conn *conn);
 /* Runs a lane until the server is finished; -1 with an exception. */
 int loop_run(struct lane *lane);
 /* Around each call of the application. */

@@ -41,6 +41,7 @@ void exchange_close(struct exchange *exchange) {
     exchange->start = NULL;
     Py_CLEAR(exchange->environ);
     Py_CLEAR(exchange->bytes);
+    Py_CLEAR(exchange->call);
     body_free(&exchange->body);
     head_free(&exchange->head);
     free(exchange->fields);
@@ -61,6 +62,19 @@ void exchanges_free(struct server *server) {
         exchange_free(exchange);
     }
     server->exchange_count = 0;
+}
+
+void exchange_continue(struct lane *lane, struct exchange *exchange) {
+    static const char reply[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    char *out;
+
+    if (!exchange->expects)
+        return;
+    exchange->expects = false;
+    if ((out = out_room(lane, exchange->conn, sizeof reply - 1)) != NULL) {
+        memcpy(out, reply, sizeof reply - 1);
+        out_wrote(lane, exchange->conn, sizeof reply - 1);
+    }
 }
 
 /* ---- the access log ---------------------------------------------------------------- */

@@ -1,6 +1,8 @@
 /* The event loop: one epoll set per worker, led by one lane at a time. */
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "core.h"
@@ -50,10 +52,20 @@ static void woken(struct server *server) {
         return; /* another lane was faster */
 }
 
+static void timer_ended(struct server *server) {
+    uint64_t count;
+
+    server->timer_ms = 0;
+    if (read(server->timer, &count, sizeof count) < 0)
+        return; /* it was set anew meanwhile */
+}
+
 /* Handles an event of anything but a connection; whether it was one. */
 static bool dispatch_other(struct server *server, void *what) {
     if (what == server)
         woken(server);
+    else if (what == &server->timer)
+        timer_ended(server);
     else if (what == server->guard)
         guard_receive(server);
     else if ((struct listener *)what >= server->listeners &&
@@ -100,6 +112,23 @@ static void dispatch(struct lane *lane, int count, uint64_t began) {
     }
     if (server->leader == lane)
         server->cut_short = false;
+}
+
+/* Connections whose next request is in memory; one that was closed since has none. */
+static void resume(struct lane *lane) {
+    struct server *server = lane->server;
+    uint32_t count = server->resumed_count;
+
+    if (count == 0)
+        return;
+    for (uint32_t i = 0; i < count; i++) {
+        struct conn *conn = server->resumed[i];
+        if (conn->state == CONN_HEAD && conn->in_len > 0)
+            conn_resume(lane, conn);
+    }
+    memmove(server->resumed, server->resumed + count,
+            (server->resumed_count - count) * sizeof *server->resumed);
+    server->resumed_count -= count;
 }
 
 static void expired(struct timer *timer, void *context) {
@@ -183,10 +212,93 @@ int loop_step(struct lane *lane, int timeout_ms) { /* <- the backend's main loop
     server->now_ms = clock_ms();
     date_refresh(server);
     guard_batch(server);
+    server->in_step = true;
+    resume(lane);
     dispatch(lane, count, began);
     settle(lane);
+    server->in_step = false;
     measure(lane, began, calls);
     return PyErr_CheckSignals();
+}
+
+/* ---- where the loop is another's ----------------------------------------------------------- */
+
+#define VISIT_NS 200000 /* how long one visit may look again for what has become ready */
+#define VISIT_STEPS 4
+
+void loop_refresh(struct server *server) {
+    if (server->in_step)
+        return;
+    server->now_ms = clock_ms();
+    date_refresh(server);
+}
+
+/* Makes the descriptor readable when the next deadline has passed. */
+static void set_timer(struct server *server) {
+    int next = wheel_next(&server->wheel, server->now_ms);
+    struct itimerspec when = {0};
+    uint64_t due;
+
+    if (server->draining)
+        next = sooner(next, (int64_t)(server->drain_end_ms - server->now_ms));
+    if (server->next_accept_ms > server->now_ms)
+        next = sooner(next, (int64_t)(server->next_accept_ms - server->now_ms));
+    due = server->now_ms + (uint64_t)(next < 0 ? 0 : next);
+    if (next < 0 || (server->timer_ms != 0 && server->timer_ms <= due))
+        return;
+    next = next < 1 ? 1 : next;
+    when.it_value.tv_sec = next / 1000;
+    when.it_value.tv_nsec = next % 1000 * 1000000L;
+    timerfd_settime(server->timer, 0, &when, NULL);
+    server->timer_ms = due;
+}
+
+static int tell_finished(struct server *server) {
+    PyObject *on_finished = server->on_finished, *done;
+
+    if (on_finished == NULL || !server_finished(server))
+        return 0;
+    server->on_finished = NULL;
+    done = PyObject_CallNoArgs(on_finished);
+    Py_DECREF(on_finished);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+int loop_visit(struct server *server) {
+    struct lane *lane = server->lanes[0];
+    uint64_t began = clock_ns(), calls;
+
+    for (int i = 0; i < VISIT_STEPS; i++) {
+        calls = lane->calls;
+        if (loop_step(lane, 0) < 0)
+            return -1;
+        if (lane->calls == calls || clock_ns() - began > VISIT_NS)
+            break;
+    }
+    if (server->log != NULL)
+        logbuf_flush(server->log);
+    set_timer(server);
+    return tell_finished(server);
+}
+
+void loop_resume(struct conn *conn) {
+    struct server *server = conn->server;
+    const uint64_t one = 1;
+
+    if (server->resumed_count == server->resumed_room) {
+        uint32_t room = server->resumed_room ? server->resumed_room * 2 : 16;
+        struct conn **grown = realloc(server->resumed, room * sizeof *grown);
+        if (grown == NULL) {
+            conn_close(conn);
+            return;
+        }
+        server->resumed = grown;
+        server->resumed_room = room;
+    }
+    server->resumed[server->resumed_count++] = conn;
+    if (write(server->wake, &one, sizeof one) < 0)
+        return; /* it is awake already */
 }
 
 /* ---- who leads ------------------------------------------------------------------------------ */

@@ -3,9 +3,10 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "asgi.h"
 #include "guard.h"
 #include "input.h"
 
@@ -229,13 +230,39 @@ static int make_epoll(struct server *server) {
     return 0;
 }
 
+/* Serves ASGI on an asyncio loop: {"loop": .., "state": .., "on_finished": ..} of the options. */
+static int make_asgi(struct server *server, PyObject *dict) {
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &server->timer};
+    PyObject *loop = PyDict_GetItemString(dict, "loop");
+    PyObject *state = PyDict_GetItemString(dict, "state");
+    PyObject *on_finished = PyDict_GetItemString(dict, "on_finished");
+
+    if (loop == NULL)
+        return 0;
+    if (asgi_ready() < 0)
+        return -1;
+    server->driver = &ASGI_DRIVER;
+    server->loop = Py_NewRef(loop);
+    server->state = Py_XNewRef(state);
+    server->on_finished = Py_XNewRef(on_finished);
+    server->scopes = scope_cache_new();
+    server->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (server->scopes == NULL)
+        return PyErr_NoMemory(), -1;
+    if (server->timer < 0 || epoll_ctl(server->epoll, EPOLL_CTL_ADD, server->timer, &event) < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    return 0;
+}
+
 static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *named) {
     struct server *server = (struct server *)type->tp_alloc(type, 0);
 
     (void)args;
     (void)named;
     if (server != NULL)
-        server->epoll = server->wake = -1;
+        server->epoll = server->wake = server->timer = -1;
     return (PyObject *)server;
 }
 
@@ -271,7 +298,7 @@ static int server_init(PyObject *self, PyObject *args, PyObject *named) {
         read_options(server, options) < 0 || read_trust(options, "trust", &server->trust) < 0 ||
         read_believed(server, options) < 0 ||
         read_trust(options, "proxy_trust", &server->proxy_trust) < 0 ||
-        read_log(server, options) < 0)
+        read_log(server, options) < 0 || make_asgi(server, options) < 0)
         return -1;
     server->names = names_new();
     if (server->names == NULL || make_lanes(server, lanes) < 0) {
@@ -314,7 +341,14 @@ static void server_close(struct server *server) {
         close(server->epoll);
     if (server->wake >= 0)
         close(server->wake);
-    server->epoll = server->wake = -1;
+    if (server->timer >= 0)
+        close(server->timer);
+    server->epoll = server->wake = server->timer = -1;
+    scope_cache_free(server->scopes);
+    server->scopes = NULL;
+    free(server->resumed);
+    server->resumed = NULL;
+    server->resumed_count = server->resumed_room = 0;
 }
 
 static int server_traverse(PyObject *self, visitproc visit, void *arg) {
@@ -322,6 +356,9 @@ static int server_traverse(PyObject *self, visitproc visit, void *arg) {
 
     Py_VISIT(server->app);
     Py_VISIT(server->on_error);
+    Py_VISIT(server->on_finished);
+    Py_VISIT(server->loop);
+    Py_VISIT(server->state);
     for (uint32_t i = 0; i < server->listener_count; i++)
         Py_VISIT(server->listeners[i].template_);
     return 0;
@@ -332,6 +369,9 @@ static int server_clear(PyObject *self) {
 
     Py_CLEAR(server->app);
     Py_CLEAR(server->on_error);
+    Py_CLEAR(server->on_finished);
+    Py_CLEAR(server->loop);
+    Py_CLEAR(server->state);
     return 0;
 }
 
@@ -402,8 +442,22 @@ static PyObject *server_reopen(PyObject *self, PyObject *path) {
     Py_RETURN_NONE;
 }
 
+static PyObject *server_visit(PyObject *self, PyObject *unused) {
+    (void)unused;
+    if (loop_visit((struct server *)self) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *server_fileno(PyObject *self, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromLong(((struct server *)self)->epoll);
+}
+
 static PyMethodDef server_methods[] = {
     {"open", server_open, METH_VARARGS, "Begins to accept."},
+    {"visit", server_visit, METH_NOARGS, "Handles what is ready; for a loop that is another's."},
+    {"fileno", server_fileno, METH_NOARGS, "Readable when a visit is due."},
     {"run", server_run, METH_O, "Runs one lane until the server is finished."},
     {"stop", server_stop, METH_NOARGS, "Begins the drain; may be called at any time."},
     {"close", server_shut, METH_NOARGS, "Closes all connections; no lane may be running."},

@@ -326,6 +326,11 @@ void out_flush(struct lane *lane) {
         answer_send(lane, &lane->answers[i]);
 }
 
+void out_settle(struct server *server) {
+    if (!server->in_step)
+        out_flush(server->lanes[0]);
+}
+
 int out_send(struct lane *lane, struct conn *conn, PyObject *bytes, const char *block, size_t len,
              const char *tail, size_t tail_len) {
     struct iovec parts[3] = {{.iov_base = lane->out, .iov_len = 0},

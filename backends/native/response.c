@@ -1,5 +1,6 @@
 /* Responses on the wire: the head, the body's framing (RFC 9112 sections 6 and 7), the end. */
 #include <string.h>
+#include <unistd.h>
 
 #include "core.h"
 
@@ -45,6 +46,10 @@ static char *put_framing(char *out, struct exchange *exchange, int64_t length) {
     }
     if (server->drain_asked || exchange->conn->ended)
         exchange->keep_alive = false;
+    if (!exchange->complete) { /* what is left of the body is not worth waiting for */
+        exchange->keep_alive = false;
+        exchange->conn->linger = true;
+    }
     if (!exchange->keep_alive)
         out = put(out, "Connection: close\r\n", 19);
     else if (exchange->minor == 0)
@@ -154,6 +159,17 @@ int response_block(struct lane *lane, struct exchange *exchange, PyObject *bytes
     if (len <= SMALL)
         return block_into(lane, exchange, PyBytes_AS_STRING(bytes), len);
     return large_block(lane, exchange, bytes, len);
+}
+
+int response_file(struct lane *lane, struct exchange *exchange, int fd, int64_t at, int64_t count) {
+    if (exchange->head.has_length && (uint64_t)count > exchange->head.length)
+        count = (int64_t)exchange->head.length;
+    if (response_head(lane, exchange, count) < 0 || exchange->no_body || count == 0) {
+        close(fd);
+        return exchange->conn->state == CONN_CLOSED ? -1 : 0;
+    }
+    exchange->sent += (uint64_t)count;
+    return out_send_file(lane, exchange->conn, fd, (uint64_t)at, (uint64_t)(at + count));
 }
 
 void response_end(struct lane *lane, struct exchange *exchange) {

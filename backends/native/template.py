@@ -19,7 +19,7 @@ def template_of(
     listener: socket.socket, settings: ServerSettings, file_wrapper: type[Any]
 ) -> dict[str, Any]:
     """A fresh dict; the core copies it for each request."""
-    name, port = _address(listener)
+    name, port = address_of(listener)
     template = {
         "REQUEST_METHOD": "GET",
         "SCRIPT_NAME": "",
@@ -48,7 +48,7 @@ def template_of(
     return template
 
 
-def _address(listener: socket.socket) -> tuple[str, str]:
+def address_of(listener: socket.socket) -> tuple[str, str]:
     """SERVER_NAME and SERVER_PORT: both are never empty (RFC 3875 section 4.1.14)."""
     if listener.family == socket.AF_UNIX:
         return "localhost", "80"
