@@ -17,8 +17,8 @@ class Server:
 
         `options` is what options.options_of returns, for ASGI with `loop` (asyncio's),
         `state` (lifespan's) and `on_finished` (called when the drain is over) added;
-        `slot` eight words of a scoreboard; `lanes` how many threads will call `run`. Raises ValueError for a text that is
-        malformed, KeyError for an option that is missing, OSError.
+        `slot` eight words of a scoreboard; `lanes` how many threads will call `run`. Raises
+        ValueError for a text that is malformed, KeyError for an option that is missing, OSError.
         """
 
     def open(self, queue_read: int = -1, queue_write: int = -1, /) -> None:
