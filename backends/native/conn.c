@@ -107,6 +107,14 @@ void conn_close(struct conn *conn) {
     conn_bury(conn);
 }
 
+/* Without SO_LINGER the kernel would go on holding what the peer does not take (tcp(7)). */
+void conn_reset(struct conn *conn) {
+    struct linger none = {.l_onoff = 1, .l_linger = 0};
+
+    (void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    conn_close(conn);
+}
+
 void conn_left(struct conn *conn) {
     conn->state = CONN_CLOSED;
     close(conn->fd);
@@ -688,14 +696,6 @@ void conn_event(struct lane *lane, struct conn *conn, uint32_t events) {
     case CONN_CLOSED: /* by an event before this one in the batch */
         break;
     }
-}
-
-/* Without it the kernel would go on holding what the peer does not take (tcp(7)). */
-static void conn_reset(struct conn *conn) {
-    struct linger none = {.l_onoff = 1, .l_linger = 0};
-
-    (void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-    conn_close(conn);
 }
 
 /* Whether bytes have come that nobody has read: then the delay is not the peer's. */

@@ -281,6 +281,8 @@ void conn_event(struct lane *lane, struct conn *conn, uint32_t events);
 void conn_expired(struct lane *lane, struct conn *conn);
 /* Closes at once; the structure is freed at the end of the batch. */
 void conn_close(struct conn *conn);
+/* The same, with a reset: the peer is told that something is missing, and nothing is kept for it. */
+void conn_reset(struct conn *conn);
 /* The application is done with it: the next request, or the end once all is sent. */
 void conn_answered(struct conn *conn);
 /* Its part of a batch went to the kernel or into its queue. */

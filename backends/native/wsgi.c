@@ -66,6 +66,8 @@ static void failed(struct lane *lane, struct exchange *exchange) {
     }
     slot_add(lane->server, SLOT_ERRORS, 1);
     out_flush(lane);
+    if (!exchange->out_chunked && !exchange->head.has_length && !exchange->no_body)
+        conn_reset(conn); /* its end would look like that of the body */
     conn->closing = true;
     conn->linger = false;
     exchange->keep_alive = false;
