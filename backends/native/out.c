@@ -172,9 +172,7 @@ static ssize_t send_item(struct conn *conn, struct out_item *item) {
 static int queue_send(struct conn *conn) {
     uint64_t turn = 0;
 
-    while (conn->out != NULL) {
-        if (turn > TURN)
-            return 0;
+    while (conn->out != NULL && turn <= TURN) {
         struct out_item *item = conn->out;
         ssize_t sent = send_item(conn, item);
         if (sent < 0 && errno == EINTR)
@@ -182,6 +180,9 @@ static int queue_send(struct conn *conn) {
         if (sent < 0)
             return would_block(errno) ? 0 : -1;
         item->at += (uint64_t)sent;
+        if (turn == 0) /* it reads: its time begins anew */
+            wheel_set(&conn->server->wheel, &conn->timer,
+                      conn->server->now_ms + conn->server->options.write_ms);
         turn += (uint64_t)sent;
         if (item->at == item->end)
             queue_pop(conn);
@@ -190,7 +191,7 @@ static int queue_send(struct conn *conn) {
         else
             spool_trim(conn, item);
     }
-    return 1;
+    return conn->out == NULL;
 }
 
 static void wait_for_peer(struct conn *conn) {
@@ -208,7 +209,7 @@ void out_continue(struct lane *lane, struct conn *conn) {
             conn_taken(lane, conn);
         break;
     case 0:
-        wait_for_peer(conn);
+        conn_want(conn, WANT_OUT);
         break;
     default:
         conn_close(conn);
@@ -230,6 +231,13 @@ int out_throttle(struct conn *conn) {
     const struct options *options = &conn->server->options;
     int ready;
 
+    if (conn->out == NULL)
+        return 0;
+    conn->server->now_ms = clock_ms(); /* a long response keeps the loop from doing so */
+    if (conn->server->now_ms > conn->timer.due) {
+        conn_reset(conn);
+        return -1;
+    }
     while (is_too_far_behind(conn)) {
         Py_BEGIN_ALLOW_THREADS
         ready = poll(&entry, 1, (int)options->write_ms);

@@ -84,6 +84,10 @@ class Listener:
         self._wires.append(Wire(self.socket.getsockname(), self.family))
         return self._wires[-1]
 
+    def adopt(self, wire: Wire) -> None:
+        """Closes this one, too, in the end."""
+        self._wires.append(wire)
+
     def close(self) -> None:
         """The end of the socket and of all connections."""
         for wire in self._wires:

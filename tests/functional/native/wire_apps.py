@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
+import select
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,7 +21,10 @@ from backend_apps import pass_gate, tell
 Environ = dict[str, Any]
 SEEN: list[dict[str, Any]] = []
 CLOSED: list[str] = []
-BIG = 10_000_000
+LIMITED: set[str] = set()
+BIG = 256 * 40_000
+BIG_BODY = bytes(range(256)) * 40_000
+"""Made once: memory that grows is the server's."""
 
 
 class Body:
@@ -146,17 +151,39 @@ def endless(environ: Environ, start: Any) -> Any:
 def big(environ: Environ, start: Any) -> Any:
     """Ten million bytes, as one block, blocks or a file."""
     start("200 OK", [("Content-Length", str(BIG))])
-    pattern = bytes(range(256)) * (BIG // 256 + 1)
     if environ["QUERY_STRING"] == "one":
-        return [pattern[:BIG]]
+        return [BIG_BODY]
     if environ["QUERY_STRING"] == "file":
         file = tempfile.TemporaryFile()  # noqa: SIM115 - the wrapper closes it
-        file.write(pattern[:BIG])
+        file.write(BIG_BODY)
         file.flush()
         file.seek(0)
         return environ["wsgi.file_wrapper"](file)
     size = int(environ["QUERY_STRING"])
-    return (pattern[at : min(at + size, BIG)] for at in range(0, BIG, size))
+    return (BIG_BODY[at : at + size] for at in range(0, BIG, size))
+
+
+def drip(environ: Environ, start: Any) -> Any:
+    """Blocks for ever, with a rest in between; it says when it is closed."""
+    start("200 OK", [])
+    tell(environ["QUERY_STRING"])
+
+    def parts() -> Iterator[bytes]:
+        while True:
+            yield b"d" * 50_000
+            select.select([], [], [], 0.002)
+
+    class Told(Body):
+        def close(self) -> None:
+            tell("ended")
+
+    return Told(parts(), environ)
+
+
+def busy(environ: Environ, start: Any) -> Any:
+    """So many milliseconds in which the application does not return."""
+    select.select([], [], [], int(environ["QUERY_STRING"]) / 1000)
+    return plain(start, b"done")
 
 
 def fail(environ: Environ, start: Any) -> Any:
@@ -229,7 +256,22 @@ def environ_gone(environ: Environ, _start: Any) -> Any:
 WAYS: dict[str, Any] = {
     way.__name__.rstrip("_").replace("_", "-"): way
     for way in (
-        *(seen, closed, environ_, echo, hello, pid, gate, answer, stream, endless, big, fail),
+        *(
+            seen,
+            closed,
+            environ_,
+            echo,
+            hello,
+            pid,
+            gate,
+            answer,
+            stream,
+            endless,
+            drip,
+            busy,
+            big,
+            fail,
+        ),
         *(replaced, twice, no_exception, not_bytes, not_started, environ_gone),
     )
 }
@@ -253,3 +295,12 @@ def app(environ: Environ, start: Any) -> Any:
         }
     )
     return WAYS.get(name, hello)(environ, start)
+
+
+def few_files(environ: Environ, start: Any) -> Any:
+    """The application, in a process that may open few more files."""
+    if "limit" not in LIMITED:
+        LIMITED.add("limit")
+        taken = len(os.listdir("/proc/self/fd"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (taken + 20, taken + 20))
+    return app(environ, start)
