@@ -5,7 +5,9 @@
  * a connection that is silent costs its struct ws_receiver and struct ws_sender.
  *
  * Every decision depends on the bytes before it only: the same events come out whatever
- * pieces the input comes in. Errors are a close code to send and a static text.
+ * pieces the input comes in. There is one exception: data that a peer compressed with a larger
+ * window than was agreed on is refused only where zlib does not have what it refers to.
+ * Errors are a close code to send and a static text.
  */
 #ifndef CHAUSSETTE_WEBSOCKET_H
 #define CHAUSSETTE_WEBSOCKET_H

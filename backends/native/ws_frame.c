@@ -362,11 +362,13 @@ static enum ws_kind take_pieces(struct ws_receiver *receiver, uint8_t *data, siz
     if (!ws_buffer_reserve(message, room)) {
         return fail(receiver, event, WS_CODE_INTERNAL, "out of memory");
     }
-    uint8_t *to = message->at + message->len;
-    bool ascii = ws_unmask(to, data, len, receiver->mask);
-    message->len += len;
-    if (!check_text(receiver, to, len, ascii)) {
-        return fail(receiver, event, WS_CODE_DATA, "a text that is not UTF-8");
+    if (len > 0) {
+        uint8_t *to = message->at + message->len;
+        bool ascii = ws_unmask(to, data, len, receiver->mask);
+        message->len += len;
+        if (!check_text(receiver, to, len, ascii)) {
+            return fail(receiver, event, WS_CODE_DATA, "a text that is not UTF-8");
+        }
     }
     return last ? give_message(receiver, NULL, 0, event) : WS_NOTHING;
 }

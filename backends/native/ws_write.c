@@ -116,7 +116,7 @@ bool ws_write_message(struct ws_sender *sender, enum ws_opcode opcode, const uin
         return false;
     }
     size_t size = out->len - start - WS_HEAD_ROOM;
-    if (!sender->takeover && size >= len && len > 0) {
+    if (!sender->takeover && size >= len) {
         out->len = start;
         return write_plain(opcode, data, len, out);
     }

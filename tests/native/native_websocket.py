@@ -172,6 +172,19 @@ def read(
         return [event for piece in pieces for event in one.read(piece)]
 
 
+def read_all_ways(data: bytes, deflate: Agreed | None = None, limit: int = 0) -> list[Event]:
+    """The events of the input, whatever pieces it comes in."""
+    whole = read([data], deflate, limit=limit)
+    for settle in (False, True):
+        single = [data[i : i + 1] for i in range(len(data))]
+        assert read(single, deflate, limit=limit, settle=settle) == whole
+        step = max(1, len(data) // 200)
+        for cut in range(1, len(data), step):
+            pieces = [data[:cut], data[cut:]]
+            assert read(pieces, deflate, limit=limit, settle=settle) == whole
+    return whole
+
+
 def masked(data: bytes, key: bytes = KEY) -> bytes:
     """Masks or unmasks (RFC 6455 section 5.3)."""
     return bytes(byte ^ key[i % 4] for i, byte in enumerate(data))
