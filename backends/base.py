@@ -38,6 +38,7 @@ class Can(enum.Flag):
     CHUNKED_REQUEST = enum.auto()
     STREAMING = enum.auto()
     SPAWN_LIMIT = enum.auto()
+    GREENLET = enum.auto()
     MONKEY_PATCH = enum.auto()
     ACCESS_LOG = enum.auto()
     PROXY_HEADERS = enum.auto()
@@ -50,6 +51,7 @@ REASONS: Mapping[Can, str] = {
     Can.ACCESS_LOG: "it counts requests and logs none: let the proxy in front log them",
     Can.PROXY_HEADERS: "it reports the peer as it is: let a middleware read the proxy's fields",
     Can.PROXY_PROTOCOL: "it expects HTTP from the first byte on",
+    Can.GREENLET: "it has no other way to run requests in greenlets",
     Can.LIMITS: "its sizes and times of requests are fixed, or other ones",
     Can.BODY_LIMIT: "it does not bound bodies so: let the proxy in front or the application",
 }

@@ -28,6 +28,7 @@ BUILT_IN = {
     "native": "chaussette.backends.native:NativeBackend",
     "wsgiref": "chaussette.backends.wsgiref:WsgirefBackend",
     "waitress": "chaussette.backends.waitress:WaitressBackend",
+    "fastgevent": "chaussette.backends.fastgevent:FastgeventBackend",
     "gevent": "chaussette.backends.gevent:GeventBackend",
     "meinheld": "chaussette.backends.meinheld:MeinheldBackend",
     "bjoern": "chaussette.backends.bjoern:BjoernBackend",

@@ -37,6 +37,9 @@ class Server:
     def stop(self) -> None:
         """Begins the drain. May be called at any time, in a signal handler, too."""
 
+    def greenlets(self) -> list[Any]:
+        """The greenlets that are at work on requests, where requests run in greenlets."""
+
     def close(self) -> None:
         """Closes all connections; no lane may be running."""
 

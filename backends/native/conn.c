@@ -15,7 +15,6 @@
 #include "input.h"
 #include "status.h"
 
-#define SLAB 64
 #define LINGER_MS 5000
 #define TURN_MS 8     /* of one connection's pipelined requests, before others have a turn */
 #define UNREAD_MS 500 /* until a deadline is looked at again, when it is us who are late */
@@ -99,8 +98,11 @@ void conn_close(struct conn *conn) {
     conn->in = NULL;
     conn->in_len = conn->in_room = 0;
     conn->server->conns--;
-    if (exchange != NULL && in_app)
+    if (exchange != NULL && in_app) {
+        if (conn->server->driver->closed != NULL)
+            conn->server->driver->closed(conn);
         return;
+    }
     conn->exchange = NULL;
     if (exchange != NULL)
         exchange_close(exchange);

@@ -23,6 +23,7 @@
 #include "parse.h"
 #include "wheel.h"
 
+#define SLAB 64                /* connections that are allocated at a time */
 #define BATCH 256              /* events of one epoll_wait */
 #define READ_SIZE (64 * 1024)  /* bytes of one recv */
 #define OUT_SIZE (256 * 1024)  /* bytes of answers that wait for the end of a batch */
@@ -141,6 +142,8 @@ struct exchange {
     bool expects : 1;      /* the client waits for 100 Continue */
     bool begun : 1;        /* the application has been called */
     bool complete : 1;     /* all of the body has come */
+    bool held : 1;         /* its greenlet waits until the peer has taken what is queued */
+    bool woken : 1;        /* and is about to go on */
     PyObject *call;        /* owned: the driver's own, or NULL */
     uint8_t phase;         /* enum response_phase */
     uint64_t sent;         /* bytes of the response's body */
@@ -194,6 +197,13 @@ struct driver {
     void (*gone)(struct conn *conn);
     /* The peer has taken all that was queued for it. */
     void (*drained)(struct lane *lane, struct conn *conn);
+    /* NULL, or: the connection was closed while the application has the request. */
+    void (*closed)(struct conn *conn);
+    /* NULL, or: the events of a step are handled; the place for what `run` put off. */
+    void (*batch)(struct lane *lane);
+    /* NULL: what a slow peer does not take goes into a file. Else nothing does, and this lets
+     * the application wait until the peer has taken it. 0, or -1: closed, or an exception. */
+    int (*hold)(struct conn *conn);
 };
 extern const struct driver WSGI_DRIVER, ASGI_DRIVER;
 int asgi_ready(void);
@@ -201,12 +211,14 @@ int asgi_ready(void);
 /* ---- the server ---------------------------------------------------------- */
 
 struct name_cache;
+struct greenlets;
 struct scope_cache;
 
 struct server {
     PyObject_HEAD
     PyObject *app;          /* owned */
     const struct driver *driver;
+    struct greenlets *greenlets; /* owned; or NULL */
     PyObject *on_error;     /* owned: called with what the application raised */
     PyObject *on_finished;  /* owned: called when all is done, where the loop is another's; or NULL */
     PyObject *loop;         /* owned: asyncio's, or NULL */
@@ -358,6 +370,13 @@ int start_response_ready(void);
 struct start_response *start_response_new(struct lane *lane, struct exchange *exchange);
 /* Takes the request's reference back: reused when nobody else holds one. */
 void start_response_release(struct start_response *start);
+
+/* ---- wsgi.c: of use to each driver that calls a WSGI application ---------------- */
+/* The driver's `head`. */
+int wsgi_head(struct lane *lane, struct exchange *exchange, struct request *request,
+              const char **reason);
+/* Calls the application and sends what it answers. The exchange is over then. */
+void wsgi_run(struct lane *lane, struct exchange *exchange);
 
 /* ---- response.c ------------------------------------------------------------------ */
 /* One block of the body; sends the head first. `whole`: it is all of the body. 0, or -1: the

@@ -140,7 +140,8 @@ static void measure(struct lane *lane, uint64_t began, uint64_t calls) {
     uint64_t now = clock_ns(), count = lane->calls - calls;
 
     if (count > 0) {
-        slot_add(server, SLOT_BUSY, (int64_t)(now - began));
+        if (server->driver->batch == NULL) /* else not all of it happens here */
+            slot_add(server, SLOT_BUSY, (int64_t)(now - began));
         server->request_cost_ns = (now - began) / count;
     }
     server->slot[SLOT_BEAT] = now;
@@ -215,6 +216,8 @@ int loop_step(struct lane *lane, int timeout_ms) { /* <- the backend's main loop
     server->in_step = true;
     resume(lane);
     dispatch(lane, count, began);
+    if (server->driver->batch != NULL)
+        server->driver->batch(lane);
     settle(lane);
     server->in_step = false;
     measure(lane, began, calls);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "asgi.h"
+#include "greenlets.h"
 #include "guard.h"
 #include "input.h"
 
@@ -230,12 +231,30 @@ static int make_epoll(struct server *server) {
     return 0;
 }
 
+/* Where the loop is another's: what tells it of the core's deadlines, and whom the core tells
+ * that it is finished. */
+static int make_guest(struct server *server, PyObject *dict) {
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &server->timer};
+
+    server->on_finished = Py_XNewRef(PyDict_GetItemString(dict, "on_finished"));
+    server->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (server->timer >= 0 && epoll_ctl(server->epoll, EPOLL_CTL_ADD, server->timer, &event) == 0)
+        return 0;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+}
+
+/* Serves WSGI in gevent's greenlets: {"hub": .., ..} of the options, see greenlets.h. */
+static int make_greenlets(struct server *server, PyObject *dict) {
+    if (PyDict_GetItemString(dict, "hub") == NULL)
+        return 0;
+    return greenlets_start(server, dict) < 0 ? -1 : make_guest(server, dict);
+}
+
 /* Serves ASGI on an asyncio loop: {"loop": .., "state": .., "on_finished": ..} of the options. */
 static int make_asgi(struct server *server, PyObject *dict) {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &server->timer};
     PyObject *loop = PyDict_GetItemString(dict, "loop");
     PyObject *state = PyDict_GetItemString(dict, "state");
-    PyObject *on_finished = PyDict_GetItemString(dict, "on_finished");
 
     if (loop == NULL)
         return 0;
@@ -244,16 +263,8 @@ static int make_asgi(struct server *server, PyObject *dict) {
     server->driver = &ASGI_DRIVER;
     server->loop = Py_NewRef(loop);
     server->state = Py_XNewRef(state);
-    server->on_finished = Py_XNewRef(on_finished);
     server->scopes = scope_cache_new();
-    server->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (server->scopes == NULL)
-        return PyErr_NoMemory(), -1;
-    if (server->timer < 0 || epoll_ctl(server->epoll, EPOLL_CTL_ADD, server->timer, &event) < 0) {
-        PyErr_SetFromErrno(PyExc_OSError);
-        return -1;
-    }
-    return 0;
+    return server->scopes ? make_guest(server, dict) : (PyErr_NoMemory(), -1);
 }
 
 static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *named) {
@@ -298,7 +309,8 @@ static int server_init(PyObject *self, PyObject *args, PyObject *named) {
         read_options(server, options) < 0 || read_trust(options, "trust", &server->trust) < 0 ||
         read_believed(server, options) < 0 ||
         read_trust(options, "proxy_trust", &server->proxy_trust) < 0 ||
-        read_log(server, options) < 0 || make_asgi(server, options) < 0)
+        read_log(server, options) < 0 || make_asgi(server, options) < 0 ||
+        make_greenlets(server, options) < 0)
         return -1;
     server->names = names_new();
     if (server->names == NULL || make_lanes(server, lanes) < 0) {
@@ -310,6 +322,7 @@ static int server_init(PyObject *self, PyObject *args, PyObject *named) {
 
 static void server_close(struct server *server) {
     guard_stop(server);
+    greenlets_stop(server);
     conn_free_all(server);
     exchanges_free(server);
     for (uint32_t i = 0; i < server->lane_count; i++) {
@@ -449,6 +462,11 @@ static PyObject *server_visit(PyObject *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+static PyObject *server_greenlets(PyObject *self, PyObject *unused) {
+    (void)unused;
+    return greenlets_list((struct server *)self);
+}
+
 static PyObject *server_fileno(PyObject *self, PyObject *unused) {
     (void)unused;
     return PyLong_FromLong(((struct server *)self)->epoll);
@@ -457,6 +475,7 @@ static PyObject *server_fileno(PyObject *self, PyObject *unused) {
 static PyMethodDef server_methods[] = {
     {"open", server_open, METH_VARARGS, "Begins to accept."},
     {"visit", server_visit, METH_NOARGS, "Handles what is ready; for a loop that is another's."},
+    {"greenlets", server_greenlets, METH_NOARGS, "Those that are at work on requests."},
     {"fileno", server_fileno, METH_NOARGS, "Readable when a visit is due."},
     {"run", server_run, METH_O, "Runs one lane until the server is finished."},
     {"stop", server_stop, METH_NOARGS, "Begins the drain; may be called at any time."},

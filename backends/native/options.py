@@ -57,7 +57,7 @@ def _limits(settings: ServerSettings) -> dict[str, int]:
         "out_memory": OUT_MEMORY,
         "out_file": OUT_FILE,
         "min_rate": settings.body_rate,
-        "connections": settings.spawn or _most_connections(),
+        "connections": settings.spawn or most_connections(),
     }
 
 
@@ -73,7 +73,7 @@ def _times(settings: ServerSettings) -> dict[str, int]:
     }
 
 
-def _most_connections() -> int:
+def most_connections() -> int:
     """What the limit of descriptors allows, with some left for the application."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:

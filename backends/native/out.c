@@ -140,7 +140,8 @@ static void spool_trim(struct conn *conn, struct out_item *item) {
 static int queue_block(struct conn *conn, PyObject *bytes, const char *data, size_t len) {
     if (len == 0)
         return 0;
-    if (conn->spool != NULL || conn->out_memory + len > conn->server->options.out_memory)
+    if (conn->server->driver->hold == NULL &&
+        (conn->spool != NULL || conn->out_memory + len > conn->server->options.out_memory))
         /* Without a temporary file memory has to do. */
         if (queue_spool(conn, data, len) == 0)
             return 0;
@@ -230,6 +231,8 @@ int out_throttle(struct conn *conn) {
     struct pollfd entry = {.fd = conn->fd, .events = POLLOUT};
     const struct options *options = &conn->server->options;
     int ready;
+    if (conn->server->driver->hold != NULL)
+        return is_too_far_behind(conn) ? conn->server->driver->hold(conn) : 0;
 
     if (conn->out == NULL)
         return 0;
@@ -357,6 +360,8 @@ int out_send(struct lane *lane, struct conn *conn, PyObject *bytes, const char *
     }
     if (send_or_queue(conn, parts, 3, bytes) < 0)
         return -1;
+    if (conn->server->driver->hold != NULL) /* between two blocks, and not behind the last one */
+        return 0;
     return out_throttle(conn);
 }
 

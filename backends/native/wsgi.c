@@ -10,8 +10,8 @@
 #include "guard.h"
 #include "input.h"
 
-static int wsgi_head(struct lane *lane, struct exchange *exchange, struct request *request,
-                     const char **reason) {
+int wsgi_head(struct lane *lane, struct exchange *exchange, struct request *request,
+              const char **reason) {
     struct server *server = lane->server;
     struct forwarded said, *known = NULL;
     int status;
@@ -28,6 +28,13 @@ static int wsgi_head(struct lane *lane, struct exchange *exchange, struct reques
     status = PyErr_ExceptionMatches(PyExc_ValueError) ? 400 : 503;
     PyErr_Clear();
     return status;
+}
+
+/* Back from the application, which may have let others run meanwhile. */
+static void leave(struct lane *lane) {
+    guard_leave(lane);
+    if (lane->server->driver->batch != NULL)
+        loop_refresh(lane->server);
 }
 
 /* ---- errors -------------------------------------------------------------------------- */
@@ -134,7 +141,7 @@ static PyObject *next_block(struct lane *lane, PyObject *iterator) {
 
     guard_enter(lane);
     block = PyIter_Next(iterator);
-    guard_leave(lane);
+    leave(lane);
     return block;
 }
 
@@ -235,7 +242,7 @@ static int close_result(struct lane *lane, PyObject *result) {
     else {
         guard_enter(lane);
         done = PyObject_CallNoArgs(method);
-        guard_leave(lane);
+        leave(lane);
         Py_DECREF(method);
     }
     if (type != NULL) { /* the first exception is the one to tell */
@@ -273,7 +280,7 @@ static int call_and_send(struct lane *lane, struct exchange *exchange) {
     guard_enter(lane);
     result = PyObject_Vectorcall(lane->server->app, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET,
                                  NULL);
-    guard_leave(lane);
+    leave(lane);
     if (result == NULL)
         return -1;
     done = send_result(lane, exchange, result);
@@ -285,7 +292,7 @@ static int call_and_send(struct lane *lane, struct exchange *exchange) {
     return done;
 }
 
-static void wsgi_run(struct lane *lane, struct exchange *exchange) {
+void wsgi_run(struct lane *lane, struct exchange *exchange) {
     struct conn *conn = exchange->conn;
     struct server *server = lane->server;
     int done;

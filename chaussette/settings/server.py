@@ -146,6 +146,15 @@ class ServerSettings:
         needs="SPAWN_LIMIT",
         group=_SERVER,
     )
+    greenlet: str = setting(
+        "batch",
+        choice("batch", "spawn"),
+        "How requests get greenlets: batch: they share them for as long as they leave no trace "
+        "there; spawn: each has a gevent.Greenlet of its own.",
+        flags=("--greenlet",),
+        needs="GREENLET",
+        group=_SERVER,
+    )
     keepalive: float = setting(
         5.0,
         seconds(),

@@ -22,6 +22,7 @@ EVERY = registry.names()
 OTHER_VALUES = {
     "threads": 4,
     "spawn": 7,
+    "greenlet": "spawn",
     "keepalive": 1.0,
     "max_requests": 9,
     "certfile": "cert.pem",
