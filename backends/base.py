@@ -144,6 +144,19 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class Reopens(Protocol):
+    """A backend that writes a file of its own, such as an access log."""
+
+    def reopen(self) -> None:
+        """Opens it anew by its path, as whoever rotates logs asks for with SIGUSR1.
+
+        Called in the main thread, between two bytecodes. Raises ConfigError when it cannot
+        be opened; then the old one stays.
+        """
+        ...
+
+
 def heartbeat_period(settings: ServerSettings) -> float:
     """Seconds between two signs of life that keep a worker within its timeout."""
     return min(5.0, settings.timeout / 3) if settings.timeout else 5.0

@@ -23,7 +23,7 @@ from typing import Any
 from chaussette import application, listener, workerlog
 from chaussette.application import Application
 from chaussette.backends import registry
-from chaussette.backends.base import Backend, Task
+from chaussette.backends.base import Backend, Reopens, Task
 from chaussette.errors import ChaussetteError
 from chaussette.notify import Notifier
 from chaussette.scoreboard import WorkerState, slot_from_environment
@@ -203,12 +203,12 @@ class Runner:
         os._exit(0)
 
     def _on_reopen(self, _number: int, _frame: FrameType | None) -> None:
-        if self._log is None:
-            return
-        try:
-            self._log.reopen()
-        except ChaussetteError as error:
-            workerlog.LOGGER.error("%s; the log goes on in the old one", error)
+        for log in (self._log, self._backend):
+            try:
+                if isinstance(log, workerlog.LineHandler | Reopens):
+                    log.reopen()
+            except ChaussetteError as error:
+                workerlog.LOGGER.error("%s; the log goes on in the old one", error)
 
     def _watch_the_drain(self) -> None:
         """Ends the process when the drain lasts too long, whatever keeps it.

@@ -8,6 +8,7 @@ per concern; the header core.h tells how they fit together.
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -80,6 +81,7 @@ class NativeBackend:
     def __init__(self, task: Task) -> None:
         self._core: Any = library(CORE, REQUIREMENT.install)
         self._task = task
+        self._server: Any = None
         if task.app.interface is Interface.ASGI:
             from chaussette.backends.native.asgi import AsgiServer  # asyncio is 5 MB
 
@@ -95,6 +97,16 @@ class NativeBackend:
         """See the contract."""
         self._driver.stop()
 
+    def reopen(self) -> None:
+        """See the contract."""
+        path = self._task.settings.accesslog
+        if path in (None, "-") or self._server is None:
+            return
+        try:
+            self._server.reopen_log(path)
+        except OSError as error:
+            raise ConfigError(f"cannot open the access log {path!r}: {error.strerror}") from None
+
     def serve(self, ready: Callable[[], None]) -> None:
         """See the contract."""
         self._driver.serve(ready)
@@ -104,17 +116,22 @@ class NativeBackend:
         task, settings = self._task, self._task.settings
         is_wsgi = task.app.interface is Interface.WSGI
         mount = mount_wsgi if is_wsgi else mount_asgi
+        options = {**options_of(settings), **more}
         try:
-            return self._core.Server(
+            self._server = self._core.Server(
                 app=mount(task.app.callable, settings.root_path),
                 on_error=_tell,
                 listeners=[self._prepare(each) for each in task.sockets],
-                options={**options_of(settings), **more},
+                options=options,
                 slot=task.slot.words,
                 lanes=settings.threads if is_wsgi else 1,
             )
         except ValueError as error:  # a list or a format that the core compiles
             raise ConfigError(str(error)) from None
+        finally:
+            if settings.accesslog not in (None, "-"):  # the core has its own
+                os.close(options["log_fd"])
+        return self._server
 
     def _prepare(self, listener: socket.socket) -> tuple[int, bool, dict[str, Any]]:
         """What the core is told of a listening socket."""

@@ -92,7 +92,7 @@ def _log(settings: ServerSettings) -> dict[str, Any]:
 
 
 def _open(path: str) -> int:
-    """A descriptor that the core duplicates; it stays open as long as the worker lives."""
+    """A descriptor that the core duplicates."""
     if path == "-":
         return sys.stdout.fileno()
     try:
