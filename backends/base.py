@@ -75,6 +75,8 @@ class Task:
     sockets: Sequence[socket.socket]
     settings: ServerSettings
     slot: Slot
+    shared: bool = True
+    """Whether other workers may accept from the same sockets."""
 
 
 @dataclass(frozen=True)

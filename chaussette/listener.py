@@ -194,6 +194,11 @@ class Listeners:
             found = os.stat(address.path)
             self._paths.append((os.path.abspath(address.path), found.st_dev, found.st_ino))
 
+    @property
+    def are_inherited(self) -> bool:
+        """Whether other processes may have one of the sockets, and accept from it, too."""
+        return bool(self._inherited)
+
     def close(self) -> None:
         """Closes all, and removes the paths of sockets that were bound here and are still ours."""
         for listener in self.sockets:

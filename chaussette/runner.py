@@ -134,7 +134,9 @@ class Runner:
         assert self._app is not None
         sockets = self._listeners.sockets
         registry.check(self._backend_name, self._settings, self._app.interface, sockets)
-        task = Task(self._app, sockets, self._settings, self._slot)
+        task = Task(
+            self._app, sockets, self._settings, self._slot, shared=self._listeners.are_inherited
+        )
         self._backend = registry.get(self._backend_name)(task)
 
     def _ready(self) -> None:

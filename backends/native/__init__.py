@@ -116,7 +116,7 @@ class NativeBackend:
         task, settings = self._task, self._task.settings
         is_wsgi = task.app.interface is Interface.WSGI
         mount = mount_wsgi if is_wsgi else mount_asgi
-        options = {**options_of(settings), **more}
+        options = {**options_of(settings), "shared": task.shared, **more}
         try:
             self._server = self._core.Server(
                 app=mount(task.app.callable, settings.root_path),

@@ -15,11 +15,15 @@
 
 #include "core.h"
 
+#define HANDFUL 16
+#define PATIENCE_NS 200000 /* a request that costs more waits for its turn */
 #define PAUSE_MS 100 /* without descriptors: until the next try */
 
 static void listener_arm(struct server *server, struct listener *listener) {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = listener};
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = listener};
 
+    if (server->options.shared)
+        event.events |= EPOLLEXCLUSIVE;
     if (!listener->armed)
         listener->armed = epoll_ctl(server->epoll, EPOLL_CTL_ADD, listener->fd, &event) == 0;
 }
@@ -77,24 +81,41 @@ static void accept_failed(struct server *server, int error) {
     }
 }
 
-void listener_accept(struct server *server, struct listener *listener) {
+/* Takes one connection; whether there may be more. */
+static bool accept_one(struct lane *lane, struct listener *listener) {
+    struct server *server = lane->server;
     struct sockaddr_storage from;
     socklen_t size = sizeof from;
     struct conn *conn;
     int fd;
 
-    if (!listener->armed) /* by an event before this one in the batch */
-        return;
     from.ss_family = AF_UNSPEC;
     fd = accept4(listener->fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         accept_failed(server, errno);
-        return;
+        return false;
     }
+    if (server->options.shared) /* back behind the siblings, before anything can take its time */
+        listener_disarm(server, listener);
     conn = conn_open(server, fd, (uint32_t)(listener - server->listeners));
-    if (conn == NULL)
-        return;
-    set_peer(&conn->peer, &from);
-    listener_disarm(server, listener);
     listeners_arm(server);
+    if (conn == NULL)
+        return true;
+    set_peer(&conn->peer, &from);
+    /* The request is mostly here already, and one that closes needs no place in the epoll set. */
+    if (server->request_cost_ns < PATIENCE_NS)
+        conn_event(lane, conn, EPOLLIN);
+    if (conn->state != CONN_CLOSED && conn->want == WANT_NOTHING)
+        conn_await(conn);
+    return true;
+}
+
+void listener_accept(struct lane *lane, struct listener *listener) {
+    struct server *server = lane->server;
+    int most = server->options.shared ? 1 : HANDFUL;
+
+    if (!listener->armed) /* by an event before this one in the batch */
+        return;
+    while (most-- > 0 && listener->armed && accept_one(lane, listener) && server->leader == lane)
+        continue;
 }

@@ -1,7 +1,7 @@
 /* The driver: one call of the application per request, in a task of its own. */
 #include "asgi.h"
 
-#define BODY_AHEAD (256 * 1024) /* bytes of a body that wait for the application to read */
+#define NO_ANSWER 499 /* in the access log: the client has gone before there was one */
 
 static PyTypeObject Call_Type;
 
@@ -16,7 +16,10 @@ static struct call *call_new(struct server *server, struct exchange *exchange) {
     call->exchange = exchange;
     call->conn = NULL;
     call->socket = NULL;
-    call->receiver = call->sender = NULL;
+    call->receiver = call->sender = call->task = NULL;
+    call->next = NULL;
+    call->link = NULL;
+    call->paused_ms = 0;
     call->read_all = call->gone = false;
     PyObject_GC_Track((PyObject *)call);
     return call;
@@ -28,6 +31,7 @@ static int call_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(call->server);
     Py_VISIT(call->receiver);
     Py_VISIT(call->sender);
+    Py_VISIT(call->task);
     return 0;
 }
 
@@ -36,6 +40,7 @@ static int call_clear(PyObject *self) {
 
     Py_CLEAR(call->receiver);
     Py_CLEAR(call->sender);
+    Py_CLEAR(call->task);
     return 0;
 }
 
@@ -64,9 +69,69 @@ int asgi_ready(void) {
     return scopes_ready();
 }
 
+/* ---- those that are under way ---------------------------------------------------------- */
+
+void call_waits(struct call *call, PyObject *task) {
+    struct server *server = call->server;
+
+    call->task = Py_NewRef(task);
+    call->next = server->calls;
+    call->link = &server->calls;
+    if (call->next != NULL)
+        call->next->link = &call->next;
+    server->calls = (struct call *)Py_NewRef((PyObject *)call);
+    server->in_flight++; /* also behind its response: a drain waits for it */
+}
+
+static void leave_list(struct call *call) {
+    if (call->link == NULL)
+        return;
+    *call->link = call->next;
+    if (call->next != NULL)
+        call->next->link = call->link;
+    call->link = NULL;
+    call->next = NULL;
+    call->server->in_flight--;
+    Py_CLEAR(call->task);
+    Py_DECREF(call);
+}
+
+PyObject *asgi_cut(struct server *server) {
+    PyObject *tasks = PyList_New(0), *done;
+
+    for (struct call *call = server->calls; tasks != NULL && call != NULL; call = call->next)
+        if (PyList_Append(tasks, call->task) < 0)
+            Py_CLEAR(tasks);
+    for (struct call *call = server->calls; call != NULL; call = call->next)
+        if (call->exchange != NULL)
+            call_lost(call);
+    for (Py_ssize_t i = 0; tasks != NULL && i < PyList_GET_SIZE(tasks); i++) {
+        if ((done = PyObject_CallMethod(PyList_GET_ITEM(tasks, i), "cancel", NULL)) == NULL)
+            Py_CLEAR(tasks);
+        Py_XDECREF(done);
+    }
+    return tasks;
+}
+
+void calls_close(struct server *server) {
+    while (server->calls != NULL) {
+        struct call *call = server->calls;
+        if (call->exchange != NULL)
+            call_lost(call);
+        call->gone = true;
+        leave_list(call);
+    }
+}
+
 /* ---- its end -------------------------------------------------------------------------- */
 
-/* Takes the exchange from the call and counts it; the connection is told by the caller. */
+/* Lets the loop have another look, if there is something for it to do. */
+static void poke(struct server *server) {
+    if (!server->in_step && (server->drain_asked || server->dead != NULL))
+        loop_poke(server);
+}
+
+/* Takes the exchange from the call and counts it; the connection goes on without. */
 static struct conn *release(struct call *call) {
     struct exchange *exchange = call->exchange;
     struct server *server = call->server;
@@ -76,32 +141,28 @@ static struct conn *release(struct call *call) {
     slot_add(server, SLOT_IN_FLIGHT, -1);
     slot_add(server, SLOT_REQUESTS, 1);
     slot_add(server, SLOT_SENT, (int64_t)exchange->sent);
-    exchange_log(exchange, exchange->head.status);
+    exchange_log(exchange, exchange->head.status ? exchange->head.status : NO_ANSWER);
     exchange_close(exchange);
+    conn_answered(conn);
     return conn;
 }
 
 void call_finish(struct call *call) {
     struct conn *conn = release(call);
 
-    conn_answered(conn);
     if (conn->state == CONN_HEAD && conn->in_len > 0)
         loop_resume(conn);
     wake(&call->receiver);
+    poke(call->server);
 }
 
 void call_lost(struct call *call) {
-    struct conn *conn;
-
     call->gone = true;
-    if (call->exchange != NULL) {
-        conn = call->exchange->conn;
-        conn_close(conn);
-        release(call);
-        conn_answered(conn);
-    }
+    conn_close(call->exchange->conn);
+    release(call);
     wake(&call->receiver);
     wake(&call->sender);
+    poke(call->server);
 }
 
 static void report(struct server *server, PyObject *error, PyObject *scope) {
@@ -125,26 +186,49 @@ static void report_incomplete(struct call *call) {
     Py_XDECREF(error);
 }
 
-void call_ended(struct call *call, PyObject *error) {
+/* Half a response: the missing end tells the client, or a reset where only the connection's
+ * end is that of the body. */
+static void cut_off(struct lane *lane, struct exchange *exchange) {
+    struct conn *conn = exchange->conn;
+
+    slot_add(lane->server, SLOT_ERRORS, 1);
+    out_flush(lane);
+    if (!exchange->out_chunked && !exchange->head.has_length && !exchange->no_body)
+        conn_reset(conn);
+    conn->closing = true;
+    conn->linger = false;
+}
+
+static void end_response(struct call *call, PyObject *error) {
     struct exchange *exchange = call->exchange;
     struct lane *lane = call->server->lanes[0];
 
-    loop_refresh(call->server);
-    if (error != NULL)
-        report(call->server, error, exchange ? exchange->environ : NULL);
-    if (exchange == NULL)
-        return;
-    if (error == NULL && !call->gone)
-        report_incomplete(call);
-    if (exchange->phase < RESPONSE_HEAD_SENT && exchange->conn->state != CONN_CLOSED) {
-        exchange->head.status = 500;
-        conn_refuse(lane, exchange->conn, 500, "Internal Server Error");
-        call_finish(call);
+    exchange->failed = true;
+    if (exchange->conn->state == CONN_CLOSED || (call->gone && error == NULL)) {
+        call_lost(call);
         return;
     }
-    slot_add(call->server, SLOT_ERRORS, 1);
-    out_flush(lane); /* what there is of it; the missing end tells the client */
-    call_lost(call);
+    if (exchange->phase < RESPONSE_HEAD_SENT) {
+        exchange->head.status = 500;
+        conn_refuse(lane, exchange->conn, 500, "Internal Server Error");
+    } else {
+        cut_off(lane, exchange);
+    }
+    call_finish(call);
+}
+
+void call_ended(struct call *call, PyObject *error) {
+    struct exchange *exchange = call->exchange;
+
+    loop_refresh(call->server);
+    if (error != NULL && !(call->gone && is_of_the_peer(error)))
+        report(call->server, error, exchange ? exchange->environ : NULL);
+    else if (exchange != NULL && error == NULL && !call->gone)
+        report_incomplete(call);
+    if (call->exchange != NULL)
+        end_response(call, error);
+    leave_list(call);
+    poke(call->server);
 }
 
 /* ---- the driver's functions ---------------------------------------------------------------- */
@@ -206,28 +290,58 @@ static void asgi_run(struct lane *lane, struct exchange *exchange) {
 
 static void asgi_more(struct lane *lane, struct exchange *exchange) {
     struct call *call = (struct call *)exchange->call;
+    struct conn *conn = exchange->conn;
 
     (void)lane;
-    if (!exchange->complete && exchange->body.size > BODY_AHEAD)
-        conn_want(exchange->conn, WANT_NOTHING);
+    if (!exchange->complete && exchange->body.size > BODY_AHEAD) {
+        conn_want(conn, conn->out != NULL ? WANT_OUT : WANT_NOTHING);
+        call->paused_ms = conn->server->now_ms;
+    }
     wake(&call->receiver);
 }
 
+/* The call of a connection, or NULL. */
+static struct call *call_of(struct conn *conn) {
+    return conn->exchange ? (struct call *)conn->exchange->call : NULL;
+}
+
+/* It has sent its last byte, and may still read; or its body is refused, and answered. */
 static void asgi_gone(struct conn *conn) {
-    struct call *call = conn->exchange ? (struct call *)conn->exchange->call : NULL;
+    struct call *call = call_of(conn);
+
+    if (call == NULL)
+        return;
+    call->gone = true;
+    if (conn->exchange->failed && conn->state != CONN_CLOSED) {
+        release(call);
+        wake(&call->sender);
+    }
+    wake(&call->receiver);
+}
+
+/* The exchange stays until the application asks: who closes the connection may still need it. */
+static void asgi_closed(struct conn *conn) {
+    struct call *call = call_of(conn);
 
     if (call == NULL)
         return;
     call->gone = true;
     wake(&call->receiver);
-    if (conn->state == CONN_CLOSED)
-        wake(&call->sender);
+    wake(&call->sender);
 }
 
 static void asgi_drained(struct lane *lane, struct conn *conn) {
+    struct call *call = call_of(conn);
+
     (void)lane;
-    if (conn->exchange != NULL && conn->exchange->call != NULL)
-        wake(&((struct call *)conn->exchange->call)->sender);
+    if (call != NULL)
+        wake(&call->sender);
+}
+
+/* send() waits by itself, so that the loop goes on. */
+static int asgi_hold(struct conn *conn) {
+    (void)conn;
+    return 0;
 }
 
 static size_t asgi_raw(struct lane *lane, struct conn *conn, const char *data, size_t len) {
@@ -242,4 +356,6 @@ const struct driver ASGI_DRIVER = {.head = asgi_head,
                                    .more = asgi_more,
                                    .raw = asgi_raw,
                                    .gone = asgi_gone,
-                                   .drained = asgi_drained};
+                                   .drained = asgi_drained,
+                                   .closed = asgi_closed,
+                                   .hold = asgi_hold};

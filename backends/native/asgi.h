@@ -16,8 +16,11 @@ struct call {
     struct exchange *exchange; /* borrowed; NULL once the response is complete or the peer gone */
     struct conn *conn;         /* borrowed; of a WebSocket, NULL when it is closed */
     struct websocket *socket;  /* owned; of a WebSocket, else NULL */
-    PyObject *receiver;        /* owned: the future that receive() waits for, or NULL */
-    PyObject *sender;          /* owned: the future that send() waits for, or NULL */
+    PyObject *receiver;        /* owned: what receive() waits for, see wait_in(); or NULL */
+    PyObject *sender;          /* owned: what send() waits for, or NULL */
+    PyObject *task;            /* owned: that it goes on in, from when it first waits; or NULL */
+    struct call *next, **link; /* of the server's list, which owns it while it has a task */
+    uint64_t paused_ms;        /* since when the body is not read on; 0: it is */
     bool read_all;             /* the application has had all of the body */
     bool gone;                 /* the peer has gone */
 };
@@ -29,6 +32,10 @@ extern const struct driver ASGI_DRIVER;
 void call_finish(struct call *call);
 /* The peer has gone: nothing more is sent, and receive() says so. */
 void call_lost(struct call *call);
+/* The application waits for the first time: the server keeps it from now on. */
+void call_waits(struct call *call, PyObject *task);
+/* Before the server's memory goes: what is under way is lost. */
+void calls_close(struct server *server);
 
 /* ---- asgi_scope.c ------------------------------------------------------------- */
 int scopes_ready(void);
@@ -39,20 +46,24 @@ struct scope_cache *scope_cache_new(void);
 void scope_cache_free(struct scope_cache *cache);
 
 /* ---- asgi_await.c --------------------------------------------------------------- */
-/* What an operation finds when it is tried (`message` is NULL when it was taken before): a new reference in *result (1), that it has to wait
- * for the future in *future, a new reference (0), or an exception (-1). */
+/* What an operation finds when it is tried (`message` is NULL when it was taken before): a new
+ * reference in *result (1), that it has to wait for the future in *future, a new reference (0),
+ * or an exception (-1). */
 typedef int attempt(struct call *call, PyObject *message, PyObject **result, PyObject **future);
 int awaitables_ready(void);
 /* An awaitable (and a coroutine by its methods) that tries until it need not wait. */
 PyObject *operation_new(attempt *attempt, struct call *call, PyObject *message);
-/* Resolves *future, if there is one, and drops it. */
-void wake(PyObject **future);
-/* A new future of the running loop that is also kept in *place. */
+/* Resolves all that waits in *place. */
+void wake(PyObject **place);
+/* A new future of the running loop that is also kept in *place: alone, or in a list with others
+ * that are waited for at the same time. */
 PyObject *wait_in(struct server *server, PyObject **place);
 
 /* ---- asgi_http.c ----------------------------------------------------------------- */
 attempt http_receive, http_send;
 int http_ready(void);
+/* Whether an exception, or what it came of, is what send() raises when the peer has gone. */
+bool is_of_the_peer(PyObject *error);
 
 /* ---- asgi_task.c ------------------------------------------------------------------ */
 int tasks_ready(void);

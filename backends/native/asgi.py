@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Callable
 from typing import Any
 
 from chaussette.backends.base import Task, heartbeat_period
+from chaussette.backends.drain import Drain
 from chaussette.backends.loops import new_loop
 from chaussette.backends.native.lifespan import Lifespan
 from chaussette.backends.native.template import address_of
 
+LOGGER = logging.getLogger("chaussette")
 LAST_WORDS = 0.5
 """Seconds that clean-up has when the requests used all of the graceful timeout."""
 
@@ -28,11 +31,11 @@ class AsgiServer:
         self._task = task
         self._make = make
         self._server: Any = None
-        self._is_leaving = False
+        self._drain = Drain(task.settings.graceful_timeout)
 
     def stop(self) -> None:
         """Begins the drain; in a signal handler."""
-        self._is_leaving = True
+        self._drain.begin()
         if self._server is not None:
             self._server.stop()
 
@@ -41,7 +44,7 @@ class AsgiServer:
         loop = new_loop()
         asyncio.set_event_loop(loop)
         try:
-            loop.run_until_complete(self._main(loop, ready))
+            _run(loop, loop.create_task(self._main(loop, ready)))
             _cancel_tasks(loop)
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
@@ -64,15 +67,19 @@ class AsgiServer:
             server.visit()
             beat = loop.call_later(heartbeat_period(self._task.settings), look)
 
-        look()
+        loop.call_soon(look)  # not in this task: it would be the requests' current one
         ready()
-        if self._is_leaving:  # a signal came before there was a server
+        if self._drain.began:  # a signal came before there was a server
             server.stop()
         await finished
+        self._drain.begin()  # it may have been the limit of requests
+        if cut := server.cut():
+            LOGGER.warning("%d requests took longer than the graceful timeout", len(cut))
+            await asyncio.wait(cut, timeout=LAST_WORDS)
         beat.cancel()
         loop.remove_reader(server.fileno())
         server.close()
-        await lifespan.shutdown(LAST_WORDS + self._task.settings.graceful_timeout)
+        await lifespan.shutdown(max(LAST_WORDS, self._drain.remaining()))
 
 
 def scope_of(listener: socket.socket) -> dict[str, Any]:
@@ -94,6 +101,21 @@ def scope_of(listener: socket.socket) -> dict[str, Any]:
         "server": (listener.getsockname(), None) if is_unix else (host, int(port)),
         "extensions": {"http.response.pathsend": {}},
     }
+
+
+def _run(loop: asyncio.AbstractEventLoop, main: asyncio.Task[None]) -> None:
+    """Runs the loop until `main` is done, whichever task of the application asks to exit.
+
+    asyncio lets SystemExit through a task and out of the loop. The request that raised
+    it is answered 500, and the other ones are none of its business.
+    """
+    while True:
+        try:
+            return loop.run_until_complete(main)
+        except SystemExit as error:
+            if main.done():
+                raise
+            LOGGER.error("a task of the application raised %r, which ends the task only", error)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -16,28 +16,71 @@ static struct operation *kept[KEPT];
 static int kept_count;
 static PyObject *CREATE_FUTURE, *DONE, *SET_RESULT;
 
-PyObject *wait_in(struct server *server, PyObject **place) {
-    PyObject *future = PyObject_CallMethodNoArgs(server->loop, CREATE_FUTURE);
+/* ---- who waits ------------------------------------------------------------------------ */
 
-    if (future != NULL)
+static bool is_done(PyObject *future) {
+    PyObject *done = PyObject_CallMethodNoArgs(future, DONE);
+    bool result = done == Py_True;
+
+    if (done == NULL)
+        PyErr_WriteUnraisable(future);
+    Py_XDECREF(done);
+    return result;
+}
+
+/* A list of those that still wait: cancelled ones are left out. */
+static PyObject *waiting(PyObject *place) {
+    PyObject *list = PyList_New(0);
+    bool is_list = PyList_CheckExact(place);
+    Py_ssize_t count = is_list ? PyList_GET_SIZE(place) : 1;
+
+    for (Py_ssize_t i = 0; list != NULL && i < count; i++) {
+        PyObject *each = is_list ? PyList_GET_ITEM(place, i) : place;
+        if (!is_done(each) && PyList_Append(list, each) < 0)
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+PyObject *wait_in(struct server *server, PyObject **place) {
+    PyObject *future = PyObject_CallMethodNoArgs(server->loop, CREATE_FUTURE), *list;
+
+    if (future == NULL)
+        return NULL;
+    if (*place == NULL || (!PyList_CheckExact(*place) && is_done(*place))) {
         Py_XSETREF(*place, Py_NewRef(future));
+        return future;
+    }
+    if ((list = waiting(*place)) == NULL || PyList_Append(list, future) < 0) {
+        Py_XDECREF(list);
+        Py_DECREF(future);
+        return NULL;
+    }
+    Py_XSETREF(*place, list);
     return future;
 }
 
-void wake(PyObject **place) {
-    PyObject *future = *place, *done, *result = NULL;
+static void resolve(PyObject *future) {
+    PyObject *result = is_done(future) ? Py_NewRef(Py_None) /* it was cancelled meanwhile */
+                                       : PyObject_CallMethodOneArg(future, SET_RESULT, Py_None);
 
-    if (future == NULL)
-        return;
-    *place = NULL;
-    done = PyObject_CallMethodNoArgs(future, DONE);
-    if (done == Py_False) /* else it was cancelled meanwhile */
-        result = PyObject_CallMethodOneArg(future, SET_RESULT, Py_None);
-    if (PyErr_Occurred())
+    if (result == NULL)
         PyErr_WriteUnraisable(future);
     Py_XDECREF(result);
-    Py_XDECREF(done);
-    Py_DECREF(future);
+}
+
+void wake(PyObject **place) {
+    PyObject *who = *place;
+
+    if (who == NULL)
+        return;
+    *place = NULL;
+    if (!PyList_CheckExact(who))
+        resolve(who);
+    else
+        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(who); i++)
+            resolve(PyList_GET_ITEM(who, i));
+    Py_DECREF(who);
 }
 
 /* ---- the coroutine protocol -------------------------------------------------------- */
@@ -163,8 +206,23 @@ static int operation_clear(PyObject *self) {
     return 0;
 }
 
+/* As of any coroutine: what was to be sent has not been. */
+static void warn(struct operation *operation) {
+    PyObject *type, *value, *traceback;
+
+    if (operation->call == NULL || operation->iterator != NULL)
+        return;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (PyErr_WarnEx(PyExc_RuntimeWarning,
+                     operation->message ? "send() was never awaited" : "receive() was never awaited",
+                     1) < 0)
+        PyErr_WriteUnraisable(NULL);
+    PyErr_Restore(type, value, traceback);
+}
+
 static void operation_dealloc(PyObject *self) {
     PyObject_GC_UnTrack(self);
+    warn((struct operation *)self);
     finish((struct operation *)self);
     if (kept_count < KEPT)
         kept[kept_count++] = (struct operation *)self;

@@ -13,6 +13,7 @@ static PyObject *text(const char *literal) { return PyUnicode_InternFromString(l
 /* Interned once: message keys and types. */
 static PyObject *TYPE, *BODY, *MORE, *STATUS, *HEADERS, *PATH, *REQUEST, *DISCONNECT, *EMPTY;
 static PyObject *START, *CHUNK, *PATHSEND;
+static PyObject *CLIENT_GONE; /* what send() raises */
 
 int http_ready(void) {
     TYPE = text("type");
@@ -27,6 +28,9 @@ int http_ready(void) {
     CHUNK = text("http.response.body");
     PATHSEND = text("http.response.pathsend");
     EMPTY = PyBytes_FromStringAndSize(NULL, 0);
+    CLIENT_GONE = PyErr_NewExceptionWithDoc("chaussette.backends.native.ClientDisconnected",
+                                            "The client has gone: nothing can be sent to it.",
+                                            PyExc_ConnectionError, NULL);
     return PyErr_Occurred() ? -1 : 0;
 }
 
@@ -52,35 +56,75 @@ static PyObject *request_message(PyObject *body, bool more) {
     return message;
 }
 
+/* There is room for more of the body: the peer's time begins, or goes on. */
+static void read_on(struct call *call) {
+    struct conn *conn = call->exchange->conn;
+    struct server *server = call->server;
+
+    if (call->paused_ms != 0) {
+        conn->started_ms += server->now_ms - call->paused_ms; /* our time, not the peer's */
+        call->paused_ms = 0;
+        if (conn->out == NULL)
+            wheel_set(&server->wheel, &conn->timer, server->now_ms + server->options.body_ms);
+    }
+    conn_want(conn, conn->out != NULL ? WANT_BOTH : WANT_IN);
+}
+
 /* What has come of the body since the last time. */
 static PyObject *take_body(struct call *call) {
     struct exchange *exchange = call->exchange;
     PyObject *body = exchange->bytes;
+    int64_t size = (int64_t)exchange->body.size;
 
     exchange->bytes = NULL;
-    if (body == NULL && exchange->body.size == 0)
+    if (body == NULL && size == 0)
         body = Py_NewRef(EMPTY);
-    else if (body == NULL)
-        body = PyBytes_FromStringAndSize(exchange->body.data, (Py_ssize_t)exchange->body.size);
+    else if (body == NULL &&
+             (body = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size)) != NULL &&
+             body_read(&exchange->body, 0, PyBytes_AS_STRING(body), (size_t)size) != size) {
+        Py_CLEAR(body);
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+    if (body == NULL)
+        return NULL;
+    if (exchange->complete || exchange->body.file >= 0)
+        body_free(&exchange->body);
     exchange->body.size = 0;
     call->read_all = exchange->complete;
     if (!exchange->complete)
-        conn_want(exchange->conn, WANT_IN); /* there is room again */
+        read_on(call);
     return request_message(body, !exchange->complete);
+}
+
+/* The application wants more of a body than there is. */
+static void ask_for_more(struct call *call) {
+    struct exchange *exchange = call->exchange;
+    struct server *server = call->server;
+
+    if (exchange->expects && exchange->phase < RESPONSE_HEAD_SENT) {
+        exchange_continue(server->lanes[0], exchange);
+        exchange->conn->started_ms = server->now_ms; /* it was us that it waited for */
+        wheel_set(&server->wheel, &exchange->conn->timer,
+                  server->now_ms + server->options.body_ms);
+    }
+    if (exchange->conn->out != NULL)
+        conn_want(exchange->conn, WANT_BOTH);
 }
 
 int http_receive(struct call *call, PyObject *unused, PyObject **result, PyObject **future) {
     struct exchange *exchange = call->exchange;
+    bool has_body = exchange != NULL && !call->read_all &&
+                    (exchange->complete || exchange->body.size > 0 || exchange->bytes != NULL);
 
     (void)unused;
     loop_refresh(call->server);
-    if (call->gone || exchange == NULL)
-        *result = disconnect();
-    else if (!call->read_all &&
-             (exchange->complete || exchange->body.size > 0 || exchange->bytes != NULL))
+    if (has_body && (exchange->complete || !call->gone)) /* it may have gone since */
         *result = take_body(call);
+    else if (call->gone || exchange == NULL)
+        *result = disconnect();
     else {
-        exchange_continue(call->server->lanes[0], exchange);
+        if (!exchange->complete)
+            ask_for_more(call);
         out_settle(call->server);
         *future = wait_in(call->server, &call->receiver);
         return *future ? 0 : -1;
@@ -170,9 +214,47 @@ static int send_start(struct call *call, PyObject *message) {
     return 0;
 }
 
+static int gone(void) {
+    PyErr_SetString(CLIENT_GONE, "the client has gone");
+    return -1;
+}
+
+/* The connection broke under the response. */
+static int broken(struct call *call) {
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    call_lost(call);
+    PyErr_Restore(type, value, traceback);
+    return type != NULL ? -1 : gone();
+}
+
+bool is_of_the_peer(PyObject *error) {
+    PyObject *each = Py_NewRef(error), *before;
+    bool found = false;
+
+    for (int i = 0; each != NULL && i < 16; i++) { /* frameworks wrap it */
+        found = PyErr_GivenExceptionMatches(each, CLIENT_GONE);
+        before = found || !PyExceptionInstance_Check(each) ? NULL : PyException_GetContext(each);
+        Py_SETREF(each, before);
+    }
+    Py_XDECREF(each);
+    return found;
+}
+
 static int not_started(void) {
     PyErr_SetString(PyExc_RuntimeError, "http.response.start was not sent yet");
     return -1;
+}
+
+/* A new reference to bytes, or NULL with an exception. */
+static PyObject *bytes_of(PyObject *body) {
+    if (body == NULL)
+        return Py_NewRef(EMPTY);
+    if (PyObject_CheckBuffer(body))
+        return PyBytes_FromObject(body);
+    wrong("the body must be bytes, not %.200R", body);
+    return NULL;
 }
 
 static int send_body(struct call *call, PyObject *message) {
@@ -186,18 +268,15 @@ static int send_body(struct call *call, PyObject *message) {
         return -1;
     if (exchange->phase == RESPONSE_NONE)
         return not_started();
-    body = body == NULL ? Py_NewRef(EMPTY) : PyBytes_FromObject(body);
-    if (body == NULL)
+    if ((body = bytes_of(body)) == NULL)
         return -1;
     if (PyBytes_GET_SIZE(body) > 0 || (!more && is_first))
         done = response_block(lane, exchange, body, !more && is_first);
     else if (is_first)
         done = response_head(lane, exchange, -1);
     Py_DECREF(body);
-    if (done < 0) { /* the connection broke: receive() tells */
-        call_lost(call);
-        return PyErr_Occurred() ? -1 : 0;
-    }
+    if (done < 0)
+        return broken(call);
     if (!more) {
         response_end(lane, exchange);
         call_finish(call);
@@ -225,10 +304,12 @@ static int send_path(struct call *call, PyObject *message) {
             close(fd);
         return -1;
     }
-    if (response_file(lane, exchange, fd, 0, facts.st_size) < 0) {
-        call_lost(call);
-        return 0;
+    if (!S_ISREG(facts.st_mode)) {
+        close(fd);
+        return wrong("%.200R is not a regular file", path);
     }
+    if (response_file(lane, exchange, fd, 0, facts.st_size) < 0)
+        return broken(call);
     response_end(lane, exchange);
     call_finish(call);
     return 0;
@@ -249,17 +330,23 @@ static int send_message(struct call *call, PyObject *message) {
     return -1;
 }
 
+/* Whether the application may go on: little enough waits for the peer. */
+static bool is_far_behind(const struct conn *conn) { return conn->out_memory > HIGH_WATER; }
+
 int http_send(struct call *call, PyObject *message, PyObject **result, PyObject **future) {
+    bool lost = call->exchange != NULL && call->exchange->conn->state == CONN_CLOSED;
+
+    if (lost || (call->exchange == NULL && call->gone))
+        return lost ? broken(call) : gone();
     if (message != NULL && call->exchange == NULL) {
-        PyErr_SetString(call->gone ? PyExc_ConnectionError : PyExc_RuntimeError,
-                        call->gone ? "the client has gone" : "the response is complete already");
+        PyErr_SetString(PyExc_RuntimeError, "the response is complete already");
         return -1;
     }
     loop_refresh(call->server);
     if (message != NULL && send_message(call, message) < 0)
         return -1;
     out_settle(call->server);
-    if (call->exchange != NULL && call->exchange->conn->out_memory > HIGH_WATER) {
+    if (call->exchange != NULL && is_far_behind(call->exchange->conn)) {
         *future = wait_in(call->server, &call->sender);
         return *future ? 0 : -1;
     }

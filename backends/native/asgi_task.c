@@ -31,9 +31,12 @@ static bool ended(struct call *call, PyObject *task) {
     return true;
 }
 
-static PyObject *on_done(PyObject *call, PyObject *task) {
-    ended((struct call *)call, task);
-    out_settle(((struct call *)call)->server);
+static PyObject *on_done(PyObject *self, PyObject *task) {
+    struct call *call = (struct call *)self;
+
+    ended(call, task);
+    if (call->server->lanes != NULL) /* else it outlived the server */
+        out_settle(call->server);
     Py_RETURN_NONE;
 }
 
@@ -45,6 +48,8 @@ static void watch(struct call *call, PyObject *task) {
 
     if (added == NULL)
         PyErr_WriteUnraisable(task);
+    else
+        call_waits(call, task);
     Py_XDECREF(added);
     Py_XDECREF(callback);
 }
@@ -63,6 +68,19 @@ static PyObject *catch_step(PyObject *self, PyObject *const *args, Py_ssize_t co
 static PyMethodDef catch_method = {"call_soon", (PyCFunction)(void (*)(void))catch_step,
                                    METH_FASTCALL | METH_KEYWORDS, NULL};
 
+/* Whether a task is over, whatever exception is set. */
+static bool is_done(PyObject *task) {
+    PyObject *type, *value, *traceback, *done;
+    bool result;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    done = PyObject_CallMethodNoArgs(task, IS_DONE);
+    result = done == Py_True;
+    Py_XDECREF(done);
+    PyErr_Restore(type, value, traceback);
+    return result;
+}
+
 /* Makes a task and takes its step; a new reference, or NULL with an exception. */
 static PyObject *task_caught(struct server *server, PyObject *coroutine, PyObject *context) {
     PyObject *args[] = {coroutine, server->loop, context}, *task, *step, *result;
@@ -80,9 +98,10 @@ static PyObject *task_caught(struct server *server, PyObject *coroutine, PyObjec
     caught = NULL;
     result = step ? PyObject_CallNoArgs(step) : NULL;
     Py_XDECREF(step);
-    if (result == NULL && PyErr_Occurred()) { /* SystemExit and the like leave the task, too */
-        PyErr_Clear();
-    }
+    if (result == NULL && is_done(task))
+        PyErr_Clear(); /* SystemExit and KeyboardInterrupt, which the task tells as well */
+    else if (result == NULL)
+        Py_CLEAR(task);
     Py_XDECREF(result);
     return task;
 }

@@ -58,7 +58,6 @@ void conns_bury(struct server *server) {
 }
 
 struct conn *conn_open(struct server *server, int fd, uint32_t listener) {
-    struct epoll_event event = {.events = EPOLLIN};
     struct conn *conn;
 
     if (server->free == NULL && slab_add(server) < 0) {
@@ -66,18 +65,13 @@ struct conn *conn_open(struct server *server, int fd, uint32_t listener) {
         return NULL;
     }
     conn = server->free;
-    event.data.ptr = conn;
-    if (epoll_ctl(server->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
-        close(fd);
-        return NULL;
-    }
     server->free = conn->next;
     memset(conn, 0, sizeof *conn);
     conn->server = server;
     conn->fd = fd;
     conn->listener = (uint8_t)listener;
     conn->state = server->options.proxy_protocol ? CONN_PROXY : CONN_HEAD;
-    conn->want = WANT_IN;
+    conn->want = WANT_NOTHING;
     conn->out_end = &conn->out;
     server->conns++;
     wheel_set(&server->wheel, &conn->timer, server->now_ms + server->options.head_ms);
@@ -150,7 +144,8 @@ void conns_shorten(struct server *server, uint64_t due_ms) {
 /* ---- waiting ------------------------------------------------------------------- */
 
 void conn_want(struct conn *conn, enum conn_want want) {
-    struct epoll_event event = {.events = want == WANT_IN ? EPOLLIN : EPOLLOUT, .data.ptr = conn};
+    static const uint32_t events[] = {0, EPOLLIN, EPOLLOUT, EPOLLIN | EPOLLOUT};
+    struct epoll_event event = {.events = events[want], .data.ptr = conn};
     int operation = EPOLL_CTL_MOD;
 
     if (conn->want == want || conn->state == CONN_CLOSED)
@@ -160,8 +155,33 @@ void conn_want(struct conn *conn, enum conn_want want) {
         operation = EPOLL_CTL_DEL;
     else if (conn->want == WANT_NOTHING)
         operation = EPOLL_CTL_ADD;
-    conn->want = want;
-    epoll_ctl(conn->server->epoll, operation, conn->fd, &event);
+    conn->want = (uint8_t)want;
+    if (epoll_ctl(conn->server->epoll, operation, conn->fd, &event) < 0)
+        conn_close(conn); /* ENOSPC, ENOMEM: nobody would ever hear of it again */
+}
+
+void conn_await(struct conn *conn) {
+    switch ((enum conn_state)conn->state) {
+    case CONN_PROXY:
+    case CONN_HEAD:
+    case CONN_BODY:
+        conn_want(conn, WANT_IN);
+        break;
+    case CONN_APP:
+        if (conn->server->driver->more != NULL)
+            conn_want(conn, WANT_IN);
+        break;
+    case CONN_RAW:
+    case CONN_SEND:
+    case CONN_LINGER:
+    case CONN_CLOSED:
+        break;
+    }
+}
+
+/* Nothing more is read for now. */
+static void want_no_more(struct conn *conn) {
+    conn_want(conn, conn->out != NULL ? WANT_OUT : WANT_NOTHING);
 }
 
 static void wait_until(struct conn *conn, uint32_t ms) {
@@ -243,9 +263,11 @@ void conn_answered(struct conn *conn) {
     conn->handed = false;
     conn->started_ms = 0;
     conn->state = CONN_HEAD;
-    if (conn->out != NULL || (conn->closing && conn->pending))
+    if (conn->out != NULL || (conn->closing && conn->pending)) {
         conn->state = CONN_SEND;
-    else if (conn->closing)
+        if (conn->want == WANT_BOTH)
+            conn_want(conn, WANT_OUT);
+    } else if (conn->closing)
         finish(conn);
     else {
         wait_until(conn, conn->server->options.idle_ms);
@@ -268,6 +290,27 @@ static void body_complete(struct lane *lane, struct exchange *exchange) {
         exchange->conn->server->driver->more(lane, exchange);
     else
         begin_app(lane, exchange);
+}
+
+/* What comes of the body is none, or not in time. An application that is at work on it already
+ * hears that the client has gone; what it has sent is cut off. */
+static void body_refuse(struct lane *lane, struct conn *conn, int status, const char *reason) {
+    struct exchange *exchange = conn->exchange;
+
+    if (!exchange->begun) {
+        conn_refuse(lane, conn, status, reason);
+        return;
+    }
+    exchange->failed = true;
+    if (exchange->phase >= RESPONSE_HEAD_SENT) {
+        slot_add(conn->server, SLOT_ERRORS, 1);
+        out_flush(lane);
+        conn_reset(conn);
+        return;
+    }
+    exchange->head.status = (uint16_t)status;
+    conn_refuse(lane, conn, status, reason);
+    conn->server->driver->gone(conn);
 }
 
 /* 0, or the status to refuse with. */
@@ -297,7 +340,7 @@ static size_t feed_sized(struct lane *lane, struct conn *conn, const char *data,
     exchange->body_left -= taken;
     conn->linger = len > taken;
     if (status != 0)
-        conn_refuse(lane, conn, status, "The request body could not be stored.");
+        body_refuse(lane, conn, status, "The request body could not be stored.");
     else if (exchange->body_left == 0)
         body_complete(lane, exchange);
     return taken;
@@ -315,7 +358,7 @@ static size_t feed_chunked(struct lane *lane, struct conn *conn, const char *dat
         if (status == 0 && step.data.len > 0)
             status = body_take(exchange, step.data.at, step.data.len);
         if (status != 0) {
-            conn_refuse(lane, conn, status, step.reason ? step.reason : "The body is too large.");
+            body_refuse(lane, conn, status, step.reason ? step.reason : "The body is too large.");
             return used;
         }
         if (step.done) {
@@ -338,7 +381,7 @@ static bool too_slow(const struct conn *conn) {
 
 static size_t feed_body(struct lane *lane, struct conn *conn, const char *data, size_t len) {
     if (too_slow(conn)) {
-        conn_refuse(lane, conn, 408, "The request body comes too slowly.");
+        body_refuse(lane, conn, 408, "The request body comes too slowly.");
         return len;
     }
     wait_until(conn, conn->server->options.body_ms);
@@ -593,11 +636,12 @@ static bool add_to_head(struct conn *conn, const char *data, size_t len) {
 static void conn_ended(struct conn *conn) {
     conn->ended = true;
     if (conn->exchange != NULL && conn->exchange->begun && !conn->exchange->complete) {
+        slot_add(conn->server, SLOT_ERRORS, 1);
         conn_close(conn); /* a body that was cut short */
         return;
     }
     if (conn->exchange != NULL && conn->exchange->begun) { /* it may still be answered */
-        conn_want(conn, WANT_NOTHING);
+        want_no_more(conn);
         conn->server->driver->gone(conn);
         return;
     }
@@ -617,9 +661,8 @@ static void conn_ended(struct conn *conn) {
 
 /* The next request has come while this one is under way: it waits, and so does the peer. */
 static void read_ahead(struct conn *conn, const char *data, size_t len) {
-    conn_want(conn, WANT_NOTHING);
+    want_no_more(conn);
     if (keep_room(conn, conn->in_len + len) < 0) {
-        conn->server->driver->gone(conn);
         conn_close(conn);
         return;
     }
@@ -643,11 +686,20 @@ static void conn_read(struct lane *lane, struct conn *conn) {
         feed_and_keep(lane, conn, conn->in, conn->in_len);
 }
 
+/* Whether more may be read while the application is at work. */
+static bool reads_on(const struct conn *conn) {
+    const struct exchange *exchange = conn->exchange;
+
+    if (conn->server->driver->more == NULL || conn->ended || conn->in_len > 0)
+        return false;
+    return exchange == NULL || exchange->complete || exchange->body.size <= BODY_AHEAD;
+}
+
 void conn_taken(struct lane *lane, struct conn *conn) {
     const struct driver *driver = conn->server->driver;
 
     if (conn->state == CONN_APP || conn->state == CONN_RAW) {
-        conn_want(conn, driver->more ? WANT_IN : WANT_NOTHING);
+        conn_want(conn, reads_on(conn) ? WANT_IN : WANT_NOTHING);
         if (driver->drained != NULL)
             driver->drained(lane, conn);
         return;
@@ -707,6 +759,24 @@ static bool is_unread(const struct conn *conn) {
     return conn->want == WANT_IN && recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
+/* The time that the application takes is not the connection's, but its peer has to read, and to
+ * send what was asked of it. */
+static void app_expired(struct lane *lane, struct conn *conn) {
+    const struct exchange *exchange = conn->exchange;
+    bool sends = exchange != NULL && exchange->begun && !exchange->complete && !exchange->expects &&
+                 conn->want == WANT_IN;
+
+    if (conn->out != NULL) {
+        if (conn->server->driver->gone != NULL)
+            conn_reset(conn);
+    } else if (sends && is_unread(conn))
+        wait_until(conn, UNREAD_MS);
+    else if (sends)
+        body_refuse(lane, conn, 408, "The request body did not come in time.");
+    else
+        wait_until(conn, conn->server->options.write_ms);
+}
+
 void conn_expired(struct lane *lane, struct conn *conn) {
     bool reads = conn->state <= CONN_BODY;
 
@@ -729,14 +799,8 @@ void conn_expired(struct lane *lane, struct conn *conn) {
         conn_refuse(lane, conn, 408, "The request body did not come in time.");
         break;
     case CONN_RAW: /* the application's own pings and time limits */
-    case CONN_APP: /* its time limit is the worker's, not the connection's */
-        if (conn->out != NULL || (conn->exchange != NULL && !conn->exchange->complete &&
-                                  conn->want == WANT_IN)) { /* the peer neither reads nor writes */
-            if (conn->server->driver->gone != NULL)
-                conn_reset(conn);
-            break;
-        }
-        wait_until(conn, conn->server->options.write_ms);
+    case CONN_APP:
+        app_expired(lane, conn);
         break;
     case CONN_SEND: /* the peer does not read */
         conn_reset(conn);

@@ -27,9 +27,11 @@
 #define BATCH 256              /* events of one epoll_wait */
 #define READ_SIZE (64 * 1024)  /* bytes of one recv */
 #define OUT_SIZE (256 * 1024)  /* bytes of answers that wait for the end of a batch */
+#define BODY_AHEAD (256 * 1024) /* bytes of a body that wait for the application to read */
 #define SMALL (16 * 1024)      /* a block up to this is copied behind its head */
 #define SERVER_NAME_TEXT "Chaussette"
 
+struct call;
 struct conn;
 struct exchange;
 struct lane;
@@ -54,6 +56,7 @@ struct options {
     uint32_t drain_ms;       /* graceful timeout */
     uint32_t grace_ms;       /* of idle connections in a drain */
     bool proxy_protocol;
+    bool shared;             /* other workers accept from the same sockets */
 };
 
 /* ---- one listening socket ---------------------------------------------- */
@@ -78,7 +81,7 @@ enum conn_state {
     CONN_CLOSED, /* waits for the end of the batch to be freed */
 };
 
-enum conn_want { WANT_NOTHING, WANT_IN, WANT_OUT };
+enum conn_want { WANT_NOTHING, WANT_IN, WANT_OUT, WANT_BOTH };
 
 /* What is under way of one response: blocks that the peer has not taken yet. */
 struct out_item {
@@ -173,7 +176,7 @@ struct lane {
     uint32_t out_len;
     struct answer answers[BATCH];
     uint32_t answer_count;
-    uint64_t first_answer_ns;
+    uint64_t first_answer_ns, first_answer_call;
     uint64_t calls;         /* of the application, so far */
     bool in_app;
     struct epoll_event events[BATCH];
@@ -207,6 +210,9 @@ struct driver {
 };
 extern const struct driver WSGI_DRIVER, ASGI_DRIVER;
 int asgi_ready(void);
+/* Ends what is under way: the peers are gone, and the tasks are cancelled. A new list of those
+ * tasks, or NULL with an exception. */
+PyObject *asgi_cut(struct server *server);
 
 /* ---- the server ---------------------------------------------------------- */
 
@@ -224,6 +230,7 @@ struct server {
     PyObject *loop;         /* owned: asyncio's, or NULL */
     PyObject *state;        /* owned: what lifespan left, or NULL */
     struct scope_cache *scopes;
+    struct call *calls;     /* owned list: those whose application has not ended */
     struct conn **resumed;  /* have their next request in memory */
     uint32_t resumed_count, resumed_room;
     int timer;              /* timerfd, where the loop is another's; or -1 */
@@ -281,11 +288,12 @@ void date_refresh(struct server *server);
 /* ---- accept.c ------------------------------------------------------------- */
 /* Puts the listening sockets into the epoll set, or takes them out, as the server's state asks. */
 void listeners_arm(struct server *server);
-/* Accepts one connection. */
-void listener_accept(struct server *server, struct listener *listener);
+/* Accepts: one connection where siblings share the socket, else a handful. */
+void listener_accept(struct lane *lane, struct listener *listener);
 
 /* ---- conn.c --------------------------------------------------------------- */
-/* A connection of an accepted descriptor, which it owns from now on; NULL (and fd closed) without memory. */
+/* A connection of an accepted descriptor, which it owns from now on, that waits for nothing
+ * yet; NULL (and fd closed) without memory. */
 struct conn *conn_open(struct server *server, int fd, uint32_t listener);
 /* Events of the epoll set. */
 void conn_event(struct lane *lane, struct conn *conn, uint32_t events);
@@ -304,6 +312,8 @@ void conn_resume(struct lane *lane, struct conn *conn);
 /* Its queue is empty while a request is on its way, or under way: goes on with that. */
 void conn_taken(struct lane *lane, struct conn *conn);
 void conn_want(struct conn *conn, enum conn_want want);
+/* Watches a new connection, if it waits for its peer. */
+void conn_await(struct conn *conn);
 void conn_free_all(struct server *server);
 /* Gives closed ones back; only between two batches, as events may point at them. */
 void conns_bury(struct server *server);
@@ -396,6 +406,8 @@ int loop_step(struct lane *lane, int timeout_ms);
 int loop_visit(struct server *server);
 /* Where the loop is another's: reads the clocks anew, unless a step has done so. */
 void loop_refresh(struct server *server);
+/* Makes the loop take a step soon. */
+void loop_poke(struct server *server);
 /* Its next request is in memory: it has its turn in the next step. */
 void loop_resume(struct conn *conn);
 /* Runs a lane until the server is finished; -1 with an exception. */

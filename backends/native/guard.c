@@ -166,6 +166,7 @@ bool guard_receive(struct server *server) {
     conn->peer = letter.peer;
     conn->seen = letter.seen;
     conn->handed = true;
+    conn_want(conn, WANT_IN);
     return true;
 }
 

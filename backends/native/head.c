@@ -85,12 +85,21 @@ bad:
     return -1;
 }
 
-/* Notices fields that matter to the server; -1 for those that are its own business. */
-static int notice(struct head *head, struct slice name, struct slice value) {
-    static const char *const hop_by_hop[] = {
-        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
-        "trailers", "transfer-encoding", "upgrade"};
+static bool is_hop_by_hop(struct slice name) {
+    static const struct slice names[] = {
+        {"connection", 10}, {"keep-alive", 10}, {"proxy-authenticate", 18},
+        {"proxy-authorization", 19}, {"te", 2}, {"trailer", 7}, {"trailers", 8},
+        {"transfer-encoding", 17}, {"upgrade", 7}};
 
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (slice_is(name, names[i].at, names[i].len))
+            return true;
+    return false;
+}
+
+/* Notices fields that matter to the server: 1: not to be rendered; 0: as any other; -1: an
+ * exception is set. */
+static int notice(struct head *head, struct slice name, struct slice value) {
     switch (name.at[0] | 0x20) {
     case 'c':
         if (slice_is(name, "content-length", 14))
@@ -110,14 +119,10 @@ static int notice(struct head *head, struct slice name, struct slice value) {
     default:
         return 0;
     }
-    for (size_t i = 0; i < sizeof hop_by_hop / sizeof *hop_by_hop; i++)
-        if (slice_is(name, hop_by_hop[i], strlen(hop_by_hop[i]))) {
-            PyErr_Format(PyExc_ValueError,
-                         "%s is a hop-by-hop field, which is the server's own (PEP 3333)",
-                         hop_by_hop[i]);
-            return -1;
-        }
-    return 0;
+    if (!is_hop_by_hop(name))
+        return 0;
+    return bad_field("%R is a hop-by-hop field, which is the server's own (PEP 3333): %R", name,
+                     value);
 }
 
 int head_field(struct head *head, struct slice name, struct slice value) {

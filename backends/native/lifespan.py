@@ -46,10 +46,11 @@ class Lifespan:
         if self._task is None or self._task.done():
             return
         try:
-            answer = await asyncio.wait_for(self._ask(SHUTDOWN), seconds)
-            if answer["type"] == "lifespan.shutdown.failed":
-                LOGGER.error("the application's shutdown failed: %s", answer.get("message", ""))
-            await asyncio.wait_for(self._task, seconds)
+            async with asyncio.timeout(seconds):
+                answer = await self._ask(SHUTDOWN)
+                if answer["type"] == "lifespan.shutdown.failed":
+                    LOGGER.error("the application's shutdown failed: %s", answer.get("message", ""))
+                await self._task
         except TimeoutError:
             LOGGER.error("the application's lifespan did not end in time")
 
@@ -75,6 +76,8 @@ class Lifespan:
         except Exception as error:  # noqa: BLE001 - told below, or the application knows no lifespan
             if self._is_answered():
                 LOGGER.error("%s", user_error("the application's lifespan failed", error))
+            elif self._messages.empty():  # it has read that it may start
+                LOGGER.warning("%s", user_error("the application's lifespan has no start", error))
             else:
                 LOGGER.debug("the application knows no lifespan: %r", error)
 

@@ -20,15 +20,22 @@ void slot_add(struct server *server, int word, int64_t amount) {
 
 /* ---- around the application ---------------------------------------------------------- */
 
+/* Whether the first answer of the batch has waited long enough: estimated, and then measured. */
+static bool has_waited(const struct lane *lane) {
+    uint64_t cost = lane->server->request_cost_ns;
+
+    if (cost * (lane->calls - lane->first_answer_call) < DEFER_NS / 2)
+        return false;
+    return cost > DEFER_NS || clock_ns() - lane->first_answer_ns > DEFER_NS;
+}
+
 void loop_before_app(struct lane *lane) {
     struct server *server = lane->server;
 
     server->in_flight++;
     slot_add(server, SLOT_IN_FLIGHT, 1);
     /* With one thread an answer may wait for its batch, as long as applications are fast. */
-    if (lane->answer_count > 0 &&
-        (server->lane_count > 1 || server->request_cost_ns > DEFER_NS ||
-         clock_ns() - lane->first_answer_ns > DEFER_NS))
+    if (lane->answer_count > 0 && (server->lane_count > 1 || has_waited(lane)))
         out_flush(lane);
     lane->in_app = true;
 }
@@ -61,7 +68,9 @@ static void timer_ended(struct server *server) {
 }
 
 /* Handles an event of anything but a connection; whether it was one. */
-static bool dispatch_other(struct server *server, void *what) {
+static bool dispatch_other(struct lane *lane, void *what) {
+    struct server *server = lane->server;
+
     if (what == server)
         woken(server);
     else if (what == &server->timer)
@@ -70,7 +79,7 @@ static bool dispatch_other(struct server *server, void *what) {
         guard_receive(server);
     else if ((struct listener *)what >= server->listeners &&
              (struct listener *)what < server->listeners + server->listener_count)
-        listener_accept(server, what);
+        listener_accept(lane, what);
     else
         return false;
     return true;
@@ -97,8 +106,8 @@ static void dispatch(struct lane *lane, int count, uint64_t began) {
     struct epoll_event *events = lane->events;
     int first = first_turn(lane, count);
 
-    for (int i = 0; i < count; i++)
-        if (dispatch_other(server, events[i].data.ptr))
+    for (int i = 0; i < count && server->leader == lane; i++)
+        if (dispatch_other(lane, events[i].data.ptr))
             events[i].data.ptr = NULL;
     server->cut_short = true; /* until it is not: another lane may take over in between */
     for (int i = first; i < first + count && server->leader == lane; i++) {
@@ -285,9 +294,15 @@ int loop_visit(struct server *server) {
     return tell_finished(server);
 }
 
+void loop_poke(struct server *server) {
+    const uint64_t one = 1;
+
+    if (write(server->wake, &one, sizeof one) < 0)
+        return; /* it is awake already */
+}
+
 void loop_resume(struct conn *conn) {
     struct server *server = conn->server;
-    const uint64_t one = 1;
 
     if (server->resumed_count == server->resumed_room) {
         uint32_t room = server->resumed_room ? server->resumed_room * 2 : 16;
@@ -300,8 +315,7 @@ void loop_resume(struct conn *conn) {
         server->resumed_room = room;
     }
     server->resumed[server->resumed_count++] = conn;
-    if (write(server->wake, &one, sizeof one) < 0)
-        return; /* it is awake already */
+    loop_poke(server);
 }
 
 /* ---- who leads ------------------------------------------------------------------------------ */

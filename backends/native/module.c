@@ -91,6 +91,7 @@ static int read_options(struct server *server, PyObject *dict) {
             return -1;
     options->chunks.body = options->max_body;
     if (read_flag(dict, "drop_underscore", &options->head.drop_underscore) < 0 ||
+        read_flag(dict, "shared", &options->shared) < 0 ||
         read_flag(dict, "proxy_protocol", &options->proxy_protocol) < 0)
         return -1;
     directory = PyDict_GetItemString(dict, "directory");
@@ -323,6 +324,7 @@ static int server_init(PyObject *self, PyObject *args, PyObject *named) {
 static void server_close(struct server *server) {
     guard_stop(server);
     greenlets_stop(server);
+    calls_close(server);
     conn_free_all(server);
     exchanges_free(server);
     for (uint32_t i = 0; i < server->lane_count; i++) {
@@ -467,6 +469,11 @@ static PyObject *server_greenlets(PyObject *self, PyObject *unused) {
     return greenlets_list((struct server *)self);
 }
 
+static PyObject *server_cut(PyObject *self, PyObject *unused) {
+    (void)unused;
+    return asgi_cut((struct server *)self);
+}
+
 static PyObject *server_fileno(PyObject *self, PyObject *unused) {
     (void)unused;
     return PyLong_FromLong(((struct server *)self)->epoll);
@@ -476,6 +483,7 @@ static PyMethodDef server_methods[] = {
     {"open", server_open, METH_VARARGS, "Begins to accept."},
     {"visit", server_visit, METH_NOARGS, "Handles what is ready; for a loop that is another's."},
     {"greenlets", server_greenlets, METH_NOARGS, "Those that are at work on requests."},
+    {"cut", server_cut, METH_NOARGS, "Ends what is under way; the tasks, which are cancelled."},
     {"fileno", server_fileno, METH_NOARGS, "Readable when a visit is due."},
     {"run", server_run, METH_O, "Runs one lane until the server is finished."},
     {"stop", server_stop, METH_NOARGS, "Begins the drain; may be called at any time."},

@@ -231,9 +231,9 @@ int out_throttle(struct conn *conn) {
     struct pollfd entry = {.fd = conn->fd, .events = POLLOUT};
     const struct options *options = &conn->server->options;
     int ready;
+
     if (conn->server->driver->hold != NULL)
         return is_too_far_behind(conn) ? conn->server->driver->hold(conn) : 0;
-
     if (conn->out == NULL)
         return 0;
     conn->server->now_ms = clock_ms(); /* a long response keeps the loop from doing so */
@@ -272,8 +272,10 @@ void out_wrote(struct lane *lane, struct conn *conn, size_t len) {
     struct answer *last = lane->answers + lane->answer_count - 1;
 
     if (!conn->pending) {
-        if (lane->answer_count == 0)
+        if (lane->answer_count == 0) {
             lane->first_answer_ns = clock_ns();
+            lane->first_answer_call = lane->calls;
+        }
         *++last = (struct answer){.conn = conn, .at = lane->out_len};
         lane->answer_count++;
         conn->pending = true;

@@ -139,8 +139,14 @@ struct chunk_step chunked_read(struct chunked *state, const char *data, size_t l
 
 /* ---- small things that both sides use ------------------------------------ */
 
-/* Case-insensitive comparison with a lower-case constant, ASCII only. */
-bool slice_is(struct slice text, const char *lower, size_t len);
+/* Comparison with a lower-case constant of the same length, case-insensitive, ASCII only. */
+bool slice_folds(struct slice text, const char *lower);
+
+/* The same with the length looked at first: nearly all comparisons end there. */
+static inline bool slice_is(struct slice text, const char *lower, size_t len)
+{
+    return text.len == len && slice_folds(text, lower);
+}
 
 /* Decodes %XX of a path into `out` (at least path.len bytes); the length written.
  * -1 when an escape is malformed or stands for NUL. */

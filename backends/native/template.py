@@ -42,10 +42,23 @@ def template_of(
         "wsgi.run_once": False,
         "wsgi.file_wrapper": file_wrapper,
     }
-    # A key that comes and goes leaves room for the request's own: a copy need not grow.
-    template["room"] = None
-    del template["room"]
+    _make_room(template)
     return template
+
+
+def _make_room(template: dict[str, Any]) -> None:
+    """Lets it grow once, so that its copies need not for the request's own keys.
+
+    CPython copies a dict with the room that it has, as long as not too many of its
+    keys have gone.
+    """
+    size = sys.getsizeof(template)
+    spare: list[str] = []
+    while sys.getsizeof(template) == size:
+        spare.append(f"spare{len(spare)}")
+        template[spare[-1]] = None
+    for key in spare:
+        del template[key]
 
 
 def address_of(listener: socket.socket) -> tuple[str, str]:

@@ -5,12 +5,9 @@
 
 #include "scan.h"
 
-bool slice_is(struct slice text, const char *lower, size_t len)
+bool slice_folds(struct slice text, const char *lower)
 {
-    if (text.len != len) {
-        return false;
-    }
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; i < text.len; i++) {
         char c = text.at[i];
         if (c >= 'A' && c <= 'Z') {
             c = (char)(c | 0x20);

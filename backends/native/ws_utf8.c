@@ -50,21 +50,30 @@ static const uint8_t *skip_ascii(const uint8_t *at, const uint8_t *end)
     return at;
 }
 
-/* Skips whole characters; stops before one that is not whole or not good. */
+/* Skips whole characters; stops before one that is not whole or not good. The length of each is
+ * found by branches, not by the table, so that the next one need not wait for it. */
 static const uint8_t *skip_characters(const uint8_t *at, const uint8_t *end)
 {
     while (end - at >= 4) {
         if (*at < 0x80) {
             at = skip_ascii(at, end);
-            continue;
+        } else if (*at < 0xe0) {
+            if (*at < 0xc2 || !goes_on(at[1])) {
+                break;
+            }
+            at += 2;
+        } else if (*at < 0xf0) {
+            if (!fits(after[*at - 0xc0], at[1]) || !goes_on(at[2])) {
+                break;
+            }
+            at += 3;
+        } else {
+            if (*at > 0xf4 || !fits(after[*at - 0xc0], at[1]) || !goes_on(at[2]) ||
+                !goes_on(at[3])) {
+                break;
+            }
+            at += 4;
         }
-        uint32_t state = *at >= 0xc0 ? after[*at - 0xc0] : 0;
-        uint32_t rest = missing(state);
-        if (rest == 0 || !fits(state, at[1]) || (rest > 1 && !goes_on(at[2])) ||
-            (rest > 2 && !goes_on(at[3]))) {
-            break;
-        }
-        at += 1 + rest;
     }
     return at;
 }
