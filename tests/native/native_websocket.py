@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 
-from build_c import compiler, shared, zlib_flags
+from build_c import shared, zlib_flags
 
 CODEC = (
     "ws_buffer.c",
@@ -63,14 +63,20 @@ class Agreed:
 
     server_bits: int = 15
     client_bits: int = 15
-    takeover: bool = True
+    takeover: bool = True  # of the server
+    client_takeover: bool | None = None  # None: as the server
+
+    @property
+    def takeovers(self) -> int:
+        """1 and 2: of the server, of the client."""
+        client = self.takeover if self.client_takeover is None else self.client_takeover
+        return self.takeover + 2 * client
 
 
 @functools.cache
-def library(zlib: bool = True) -> ctypes.CDLL:
-    """The codec, built once with zlib where it is there, and once without."""
-    compiler()
-    defines, libraries = zlib_flags() if zlib else ((), ())
+def library() -> ctypes.CDLL:
+    """The codec, built once, with zlib where it is there."""
+    defines, libraries = zlib_flags()
     built = ctypes.CDLL(str(shared("websocket", *SOURCES, defines=defines, libraries=libraries)))
     for name in ("stub_new", "stub_out"):
         getattr(built, name).restype = ctypes.c_void_p
@@ -94,7 +100,7 @@ class Codec:
     ) -> None:
         self.c = library()
         server, client, takeover = (
-            (deflate.server_bits, deflate.client_bits, deflate.takeover) if deflate else (0, 0, 0)
+            (deflate.server_bits, deflate.client_bits, deflate.takeovers) if deflate else (0, 0, 0)
         )
         made = self.c.stub_new(
             of_client, ctypes.c_uint64(limit), server, client, takeover, ctypes.c_size_t(threshold)

@@ -11,7 +11,10 @@ import pytest
 from build_c import sanitized_environment
 
 HERE = Path(__file__).parent
-PARTS = "input filewrapper body wheel accesslog forwarded logbuf".split()
+PARTS = (
+    *"input filewrapper body wheel accesslog forwarded logbuf".split(),
+    *"websocket_frames websocket_deflate websocket_opening".split(),
+)
 SUITE = [str(HERE / f"test_{part}.py") for part in PARTS]
 
 

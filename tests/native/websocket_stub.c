@@ -19,14 +19,15 @@ static void add(struct ws_buffer *out, const void *data, size_t len)
     out->len += len;
 }
 
+/* `takeover`: 1 of the server's messages, 2 of the client's. */
 static struct ws_extension extension_of(int server_bits, int client_bits, int takeover)
 {
     return (struct ws_extension){
         .deflate = server_bits != 0,
         .server_bits = (uint8_t)server_bits,
         .client_bits = (uint8_t)client_bits,
-        .server_no_takeover = !takeover,
-        .client_no_takeover = !takeover,
+        .server_no_takeover = !(takeover & 1),
+        .client_no_takeover = !(takeover & 2),
     };
 }
 
