@@ -11,12 +11,18 @@ from __future__ import annotations
 import enum
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, runtime_checkable
+from types import MappingProxyType
 
 from chaussette.application import Application, Interface
+from chaussette.records import Record
 from chaussette.scoreboard import Slot
 from chaussette.settings.server import ServerSettings
+
+TYPE_CHECKING = False  # see chaussette/records.py
+if TYPE_CHECKING:
+    from typing import ClassVar, Protocol
+else:
+    Protocol = object
 
 
 class Can(enum.Flag):
@@ -58,8 +64,7 @@ REASONS: Mapping[Can, str] = {
 """Why a backend lacks a capability, where it does not give a reason of its own in `limits`."""
 
 
-@dataclass(frozen=True)
-class Requirement:
+class Requirement(Record):
     """The library behind a backend: what to import, what to install, and how."""
 
     module: str
@@ -67,8 +72,7 @@ class Requirement:
     install: str
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(Record):
     """All that a backend is given for one run."""
 
     app: Application
@@ -79,8 +83,7 @@ class Task:
     """Whether other workers may accept from the same sockets."""
 
 
-@dataclass(frozen=True)
-class Declaration:
+class Declaration(Record):
     """What a backend says of itself before it is asked to serve.
 
     `limits` gives the reason for each capability that users would expect and
@@ -91,8 +94,8 @@ class Declaration:
 
     can: Can
     requirement: Requirement | None = None
-    limits: Mapping[Can, str] = field(default_factory=dict)
-    only_for: Mapping[Can, Interface] = field(default_factory=dict)
+    limits: Mapping[Can, str] = MappingProxyType({})
+    only_for: Mapping[Can, Interface] = MappingProxyType({})
     notes: tuple[str, ...] = ()
 
     def offers(self, wanted: Can, interface: Interface) -> bool:
@@ -104,7 +107,6 @@ class Declaration:
         return self.limits.get(missing) or REASONS.get(missing, "it has no such thing")
 
 
-@runtime_checkable
 class Backend(Protocol):
     """One server implementation.
 
@@ -116,12 +118,10 @@ class Backend(Protocol):
 
     def __init__(self, task: Task) -> None:
         """Builds the server; nothing is accepted yet. Raises ConfigError or SocketError."""
-        ...
 
     @classmethod
     def prepare(cls, settings: ServerSettings) -> None:
         """Runs before the application is imported: the place for monkey-patching."""
-        ...
 
     def serve(self, ready: Callable[[], None]) -> None:
         """Serves until stopped; calls `ready` once, when connections are accepted.
@@ -131,7 +131,6 @@ class Backend(Protocol):
         On return nothing of the server is left, and the listening sockets are
         still open: they belong to the caller.
         """
-        ...
 
     def stop(self) -> None:
         """Begins the drain: no new connection, requests under way are answered.
@@ -143,12 +142,10 @@ class Backend(Protocol):
         `serve` returns when all is done, at the latest `graceful_timeout`
         seconds later. A second call changes nothing.
         """
-        ...
 
 
-@runtime_checkable
-class Reopens(Protocol):
-    """A backend that writes a file of its own, such as an access log."""
+class Reopens:
+    """What a backend inherits that writes a file of its own, such as an access log."""
 
     def reopen(self) -> None:
         """Opens it anew by its path, as whoever rotates logs asks for with SIGUSR1.
@@ -156,7 +153,7 @@ class Reopens(Protocol):
         Called in the main thread, between two bytecodes. Raises ConfigError when it cannot
         be opened; then the old one stays.
         """
-        ...
+        raise NotImplementedError
 
 
 def heartbeat_period(settings: ServerSettings) -> float:

@@ -12,15 +12,18 @@ import importlib
 import importlib.util
 import socket
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from chaussette.application import Interface
 from chaussette.backends.base import Backend, Can, Declaration, Requirement
 from chaussette.errors import BackendUnavailable, ConfigError, did_you_mean
+from chaussette.records import Record
 from chaussette.settings.declare import Setting, declared
 from chaussette.settings.kinds import show
 from chaussette.settings.server import ServerSettings
+
+TYPE_CHECKING = False  # see chaussette/records.py
+if TYPE_CHECKING:
+    from typing import Any
 
 GROUP = "chaussette.backends"
 
@@ -50,8 +53,7 @@ Backends with gaps in their semantics (see their notes) are taken only by name.
 """
 
 
-@dataclass(frozen=True)
-class Availability:
+class Availability(Record):
     """Whether a backend can run here, and what it says of itself."""
 
     name: str

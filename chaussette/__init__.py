@@ -6,11 +6,13 @@ library (docs/library.md) is imported when one of its names is first asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from chaussette.version import __version__
 
+TYPE_CHECKING = False  # see records.py
+
 if TYPE_CHECKING:
+    from typing import Any
+
     from chaussette.arbiter.library import Arbiter, get_arbiter, get_trainer
     from chaussette.arbiter.members import CircusSocket, Watcher
     from chaussette.arbiter.plugins import CircusPlugin

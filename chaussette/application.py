@@ -7,23 +7,27 @@ told with the user's part of the traceback only. No server is known here.
 
 from __future__ import annotations
 
-import ast
 import enum
 import functools
 import importlib
 import importlib.util
-import inspect
+import keyword
 import os
 import sys
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
-from types import ModuleType, TracebackType
-from typing import Any
+from types import FunctionType, ModuleType, TracebackType
 
 from chaussette.errors import AppLoadError, AppNotFound, ConfigError, did_you_mean
+from chaussette.records import Record
+
+TYPE_CHECKING = False  # see chaussette/records.py
+if TYPE_CHECKING:
+    import ast
+    from typing import Any
 
 DEFAULT_NAMES = ("application", "app")
+_CO_VARARGS, _CO_COROUTINE = 0x04, 0x80
+"""Flags of a function's code, as inspect has them."""
 _OURS = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -36,8 +40,7 @@ class Interface(enum.Enum):
     """ASGI 3: `await app(scope, receive, send)`. ASGI 2 is adapted to this."""
 
 
-@dataclass(frozen=True)
-class Application:
+class Application(Record):
     """One loaded application."""
 
     callable: Callable[..., Any]
@@ -45,16 +48,14 @@ class Application:
     name: str
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Record):
     """The literal arguments of a factory."""
 
     args: tuple[Any, ...] = ()
     kwargs: tuple[tuple[str, Any], ...] = ()
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(Record):
     """What a name says: a module, the way from it to an object, and a call or none.
 
     `dotted` leaves open where the module ends and the attributes begin.
@@ -70,8 +71,7 @@ _EXAMPLES_OF_13 = ("chaussette.util.hello_app", "chaussette.util.bench_app")
 """Applications of Chaussette 1.3, which many an example configuration names: our page."""
 
 
-@dataclass(frozen=True)
-class PasteSpec:
+class PasteSpec(Record):
     """A PasteDeploy file and the name of an application in it."""
 
     path: str
@@ -112,6 +112,11 @@ def _malformed(text: str) -> AppNotFound:
 
 
 def _read_expression(module: str, expression: str, text: str) -> Spec:
+    names = tuple(expression.split("."))
+    if expression.isascii() and all(map(_is_name, names)):
+        return Spec(module, names)
+    import ast  # with what it imports, half a megabyte that most names do not need
+
     try:
         node = ast.parse(expression, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
@@ -121,7 +126,13 @@ def _read_expression(module: str, expression: str, text: str) -> Spec:
     return Spec(module, _attribute_path(node.func, text), _read_call(node, text))
 
 
+def _is_name(word: str) -> bool:
+    return word.isidentifier() and not keyword.iskeyword(word)
+
+
 def _attribute_path(node: ast.expr, text: str) -> tuple[str, ...]:
+    import ast  # see _read_expression
+
     names: list[str] = []
     while isinstance(node, ast.Attribute):
         names.append(node.attr)
@@ -132,6 +143,8 @@ def _attribute_path(node: ast.expr, text: str) -> tuple[str, ...]:
 
 
 def _read_call(node: ast.Call, text: str) -> Call:
+    import ast  # see _read_expression
+
     try:
         args = tuple(ast.literal_eval(argument) for argument in node.args)
         kwargs = {word.arg: ast.literal_eval(word.value) for word in node.keywords}
@@ -278,11 +291,15 @@ def user_error(what: str, error: BaseException) -> AppLoadError:
 
 def one_line(error: BaseException) -> str:
     """An exception in one line, as the last line of a traceback has it."""
+    import traceback  # only when something is wrong
+
     return traceback.format_exception_only(type(error), error)[-1].strip()
 
 
 def user_traceback(error: BaseException) -> str:
     """The traceback of an exception without the frames of ours that lead to the user's code."""
+    import traceback  # see one_line
+
     tail = error.__traceback__
     while tail is not None and _is_ours(tail):
         tail = tail.tb_next
@@ -328,12 +345,21 @@ def detect(app: Any) -> str:
         return "asgi"
     if getattr(app, "_asgi_double_callable", False):
         return "asgi2"
-    if not inspect.isclass(app) and _is_async(app):
+    if not isinstance(app, type) and _is_async(app):
         return "asgi"
     return {1: "asgi2", 3: "asgi"}.get(_positional(app), "wsgi")
 
 
+def _is_plain(app: Any) -> bool:
+    """Whether a callable is a function without decorations, which tells all by its code."""
+    return isinstance(app, FunctionType) and not app.__dict__
+
+
 def _is_async(app: Any) -> bool:
+    if _is_plain(app):
+        return bool(app.__code__.co_flags & _CO_COROUTINE)
+    import inspect  # a megabyte; who brings a framework has it already
+
     while isinstance(app, functools.partial):
         app = app.func
     candidates = (app, inspect.unwrap(app), getattr(app, "__call__", None))  # noqa: B004 - to look at
@@ -342,6 +368,12 @@ def _is_async(app: Any) -> bool:
 
 def _positional(app: Any) -> int:
     """How many positional arguments a callable needs; 0 when it does not tell."""
+    if _is_plain(app):
+        code = app.__code__
+        needed = code.co_argcount - len(app.__defaults__ or ())
+        return 0 if code.co_flags & _CO_VARARGS else needed
+    import inspect  # see _is_async
+
     try:
         parameters = inspect.signature(app).parameters.values()
     except (TypeError, ValueError):

@@ -8,7 +8,10 @@ anything of ours.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+
+TYPE_CHECKING = False  # see chaussette/records.py
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 LONGEST_NAME = 100
 """Characters of a word for which a similar one is looked for."""

@@ -11,13 +11,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import socket
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from chaussette.errors import ConfigError, SocketError
+from chaussette.records import Record
 from chaussette.settings.declare import declared
 from chaussette.settings.server import ServerSettings
 
@@ -25,8 +24,7 @@ FIRST_PASSED_FD = 3
 """SD_LISTEN_FDS_START of sd_listen_fds(3)."""
 
 
-@dataclass(frozen=True)
-class Inherited:
+class Inherited(Record):
     """A descriptor that the process was started with."""
 
     fd: int
@@ -35,8 +33,7 @@ class Inherited:
         return f"fd://{self.fd}"
 
 
-@dataclass(frozen=True)
-class Tcp:
+class Tcp(Record):
     """A host and a port; an empty host is every IPv4 interface."""
 
     host: str
@@ -47,8 +44,7 @@ class Tcp:
         return f"{host}:{self.port}"
 
 
-@dataclass(frozen=True)
-class Unix:
+class Unix(Record):
     """A path in the file system, or an abstract name that begins with @."""
 
     path: str
@@ -70,13 +66,17 @@ def parse_bind(text: str, default_port: int | None = 8000) -> Address:
         return Inherited(_number(text[5:], text, 2**31 - 1))
     if text.startswith("unix:"):
         return _unix(text)
-    bracketed = re.fullmatch(r"\[([^\[\]]+)\](?::(.*))?", text)
-    if bracketed:
-        return _tcp(bracketed[1], bracketed[2], text, default_port)
+    bracketed, bracket, rest = text[1:].partition("]")
+    if text[:1] == "[" and bracket and _is_bracketed(bracketed) and rest[:1] in ("", ":"):
+        return _tcp(bracketed, rest[1:] if rest else None, text, default_port)
     if text.count(":") > 1:
         raise ConfigError(f"bind {text!r}: write an IPv6 address in brackets, such as [::1]:8000")
     host, colon, port = text.partition(":")
     return _tcp(host, port if colon else None, text, default_port)
+
+
+def _is_bracketed(host: str) -> bool:
+    return bool(host) and "[" not in host
 
 
 def _unix(text: str) -> Unix:
@@ -90,7 +90,8 @@ def _unix(text: str) -> Unix:
 
 
 def _tcp(host: str, port: str | None, text: str, default_port: int | None) -> Tcp:
-    if re.search(r"[\s/\0,]", host) or (not host and port is None):
+    odd = any(each.isspace() or each in "/\0," for each in host)
+    if odd or (not host and port is None):
         raise ConfigError(
             f"bind {text!r}: expected HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH or fd://N"
         )
@@ -102,7 +103,7 @@ def _tcp(host: str, port: str | None, text: str, default_port: int | None) -> Tc
 
 
 def _number(digits: str, text: str, high: int) -> int:
-    if not re.fullmatch(r"[0-9]{1,10}", digits) or int(digits) > high:
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 10) or int(digits) > high:
         raise ConfigError(f"bind {text!r}: expected a number from 0 to {high}, not {digits!r}")
     return int(digits)
 
@@ -345,8 +346,10 @@ def _resolve(address: Tcp, family: int | None) -> tuple[int, tuple[object, ...]]
     """The first IPv4 address of a host, or else its first; clients try 127.0.0.1 for localhost."""
     if not address.host:
         return (family or socket.AF_INET, ("::" if family == socket.AF_INET6 else "", address.port))
+    # As bytes, a name does not go through the idna codec, which is half a megabyte.
+    host = address.host.encode() if address.host.isascii() else address.host
     found = socket.getaddrinfo(
-        address.host, address.port, family or 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE
+        host, address.port, family or 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE
     )
     first = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     return first[0], first[4]

@@ -11,7 +11,8 @@ import enum
 import mmap
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from chaussette.records import Record
 
 SLOT_SIZE = 64
 _WORDS = SLOT_SIZE // 8
@@ -41,8 +42,7 @@ class _Word(enum.IntEnum):
     ERRORS = 7
 
 
-@dataclass(frozen=True)
-class SlotView:
+class SlotView(Record):
     """One slot as it was read: counts, nanoseconds and bytes."""
 
     state: WorkerState

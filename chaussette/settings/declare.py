@@ -1,4 +1,4 @@
-"""How a setting is declared: once, as a typed field of a frozen dataclass.
+"""How a setting is declared: once, as a typed field of a Record or a frozen dataclass.
 
 From the field come the ini key, the command line flag, the environment name,
 validation, the error message and the row in the reference. Who adds a setting
@@ -7,16 +7,20 @@ adds one field and nothing else.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections.abc import Mapping
-from typing import Any, TypeVar
 
 from chaussette.errors import ConfigError, did_you_mean
+from chaussette.records import Record
 from chaussette.settings.kinds import Kind, show
 
-S = TypeVar("S")
-_KEY = "chaussette.setting"
+TYPE_CHECKING = False  # see chaussette/records.py
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    S = TypeVar("S")
+
+_KEY = "_chaussette_settings"
 
 
 class Change(enum.Enum):
@@ -27,8 +31,7 @@ class Change(enum.Enum):
     RESTART = "the arbiter must be started anew"
 
 
-@dataclasses.dataclass(frozen=True)
-class Setting:
+class Setting(Record):
     """What is known of one setting beside its name, type and default."""
 
     kind: Kind[Any]
@@ -53,7 +56,7 @@ def setting(
     group: str = "",
     variables: tuple[str, ...] = (),
 ) -> Any:
-    """Declares a setting as the value of a dataclass field.
+    """Declares a setting as the default of a field of a Record or a dataclass.
 
     `flags` are the command line spellings (empty: no flag), `aliases` further
     ini keys that mean the same, `needs` the name of the backend capability
@@ -62,16 +65,30 @@ def setting(
     environment, as they stand, after our own.
     """
     declared = Setting(kind, help, flags, aliases, on_change, needs, group, variables)
-    return dataclasses.field(default=default, metadata={_KEY: declared})
+    return _Declaration(declared, default)
 
 
-def declared(owner: Any) -> dict[str, tuple[Setting, Any]]:
+class _Declaration:
+    """What stands in a class body: it tells its class of the setting, and is the default."""
+
+    def __init__(self, setting: Setting, default: Any) -> None:
+        self._both = setting, default
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        if _KEY not in owner.__dict__:
+            setattr(owner, _KEY, {})
+        owner.__dict__[_KEY][name] = self._both
+
+    def __get__(self, instance: object, owner: type[Any]) -> Any:
+        return self._both[1]
+
+
+def declared(owner: type[Any]) -> dict[str, tuple[Setting, Any]]:
     """Every setting of a class: name to (declaration, default), in order."""
-    return {
-        field.name: (field.metadata[_KEY], field.default)
-        for field in dataclasses.fields(owner)
-        if _KEY in field.metadata
-    }
+    found: dict[str, tuple[Setting, Any]] = {}
+    for each in reversed(owner.__mro__):
+        found.update(each.__dict__.get(_KEY, {}))
+    return found
 
 
 def key_names(owner: Any) -> dict[str, str]:

@@ -7,24 +7,34 @@ and is looked up where the process is started.
 
 from __future__ import annotations
 
-import re
 import resource
-import shlex
 import signal
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
 
-T = TypeVar("T")
+from chaussette.records import Record
+
+TYPE_CHECKING = False  # see chaussette/records.py
+if TYPE_CHECKING:
+    from typing import Any, Generic, TypeVar
+
+    T = TypeVar("T")
+else:
+    T = object
+
+    class Generic:
+        """Stands in for typing's: at run time, type parameters say nothing."""
+
+        def __class_getitem__(cls, _):
+            return cls
+
 
 _TRUE = frozenset({"1", "true", "yes", "on", "t", "y"})
 _FALSE = frozenset({"0", "false", "no", "off", "f", "n"})
 _UNITS = {"": 1, "b": 1, "k": 2**10, "kb": 2**10, "m": 2**20, "mb": 2**20, "g": 2**30, "gb": 2**30}
 
 
-@dataclass(frozen=True)
-class Kind(Generic[T]):
+class Kind(Record, Generic[T]):
     """One kind of value.
 
     `parse` raises ValueError on text that is not of the kind; `expected` says
@@ -54,6 +64,8 @@ def _path(text: str) -> str:
 
 
 def _octal(text: str) -> int:
+    import re  # half a megabyte, for a setting that workers do not have
+
     if not re.fullmatch(r"(0o?)?[0-7]{1,4}", text.strip()):
         raise ValueError(text)
     return int(text.strip().replace("o", ""), 8)
@@ -80,11 +92,18 @@ def signal_number(text: str) -> int:
     return number + int(offset)
 
 
+def _measure(text: str) -> tuple[str, str]:
+    """A number and its unit, both as they are written: `500 ms` is ("500", "ms")."""
+    word = text.strip().lower()
+    number = word.rstrip("abcdefghijklmnopqrstuvwxyz")
+    return number.rstrip(), word[len(number) :]
+
+
 def _size(text: str) -> int:
-    match = re.fullmatch(r"(\d+)\s*([a-z]*)", text.strip().lower())
-    if not match or match[2] not in _UNITS:
+    number, unit = _measure(text)
+    if not number.isdecimal() or unit not in _UNITS:
         raise ValueError(text)
-    return int(match[1]) * _UNITS[match[2]]
+    return int(number) * _UNITS[unit]
 
 
 def _limit(text: str) -> int:
@@ -95,6 +114,8 @@ def _limit(text: str) -> int:
 
 
 def _cpus(text: str) -> float:
+    import re  # see _octal
+
     match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)\s*(%?)", text.strip())
     if not match:
         raise ValueError(text)
@@ -105,11 +126,17 @@ def _cpus(text: str) -> float:
     return count
 
 
+def _words(text: str) -> tuple[str, ...]:
+    import shlex  # which needs re, see _octal
+
+    return tuple(shlex.split(text))
+
+
 TEXT: Kind[str] = Kind("TEXT", "some text", str)
 WORDS: Kind[tuple[str, ...]] = Kind(
     "WORDS",
     "words as a shell would split them",
-    lambda text: tuple(shlex.split(text)),
+    _words,
     is_list=True,
 )
 BOOL: Kind[bool] = Kind("BOOL", "true or false", _boolean)
@@ -169,10 +196,11 @@ def seconds(low: float = 0.0) -> Kind[float]:
     units = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 
     def parse(text: str) -> float:
-        match = re.fullmatch(r"(-?\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
-        if not match or match[2] not in units:
+        number, unit = _measure(text)
+        whole, point, part = number.removeprefix("-").partition(".")
+        if not whole.isdecimal() or (point and not part.isdecimal()) or unit not in units:
             raise ValueError(text)
-        value = float(match[1]) * units[match[2]]
+        value = float(number) * units[unit]
         if value < low:
             raise ValueError(text)
         return value

@@ -6,7 +6,6 @@ text; an empty one trusts nobody, which a list could not say on a command line.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 
 from chaussette.settings.kinds import Kind
@@ -42,6 +41,8 @@ def _check_network(text: str) -> None:
     if text not in {"*", "unix"}:
         if "%" in address:
             raise ValueError(text)
+        import ipaddress  # only where a list is given: it is a quarter of a megabyte
+
         ipaddress.ip_network(text)
 
 

@@ -7,8 +7,7 @@ backend that lacks it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from chaussette.records import Record
 from chaussette.settings.declare import setting
 from chaussette.settings.kinds import (
     BOOL,
@@ -44,8 +43,7 @@ _DEVELOPMENT = "Development"
 _LOG = "Log"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ServerSettings:
+class ServerSettings(Record, kw_only=True):
     """How one application is served."""
 
     application: str = setting(

@@ -103,6 +103,9 @@ def wrapped(function: Any) -> Any:
 def bare(*args: Any, **kwargs: Any) -> Any: ...
 
 
+def wsgi_with_options(environ: Any, start_response: Any, a: int = 1, *, b: int) -> Any: ...
+
+
 def compiled_asgi(scope: Any, receive: Any, send: Any) -> Any: ...
 
 
@@ -116,6 +119,7 @@ def compiled_asgi(scope: Any, receive: Any, send: Any) -> Any: ...
         (wrapped(wsgi_function), "wsgi"),
         (functools.partial(wsgi_function), "wsgi"),
         (bare, "wsgi"),
+        (wsgi_with_options, "wsgi"),
         (dict, "wsgi"),
         (asgi_function, "asgi"),
         (AsgiInstance(), "asgi"),

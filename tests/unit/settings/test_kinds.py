@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -171,3 +173,25 @@ def test_gunicorns_names_are_understood() -> None:
 def test_the_parser_has_room_for_the_most_fields() -> None:
     header = Path(chaussette.backends.base.__file__).parent / "native" / "parse.h"
     assert f"#define PARSE_MAX_FIELDS {MOST_FIELDS} " in header.read_text()
+
+
+MEASURES = st.one_of(
+    st.text(alphabet="0123.- \t\u0663kKmMgGbBsh\n", max_size=6), st.text(max_size=5)
+)
+
+
+@given(MEASURES)
+def test_a_measure_is_a_number_and_a_unit(text: str) -> None:
+    word = text.strip().lower()
+    a_size = re.fullmatch(r"\d+\s*(b|kb?|mb?|gb?)?", word) is not None
+    a_time = re.fullmatch(r"\d+(\.\d+)?\s*(ms|s|m|h)?", word) is not None
+    assert _takes(SIZE, text) == a_size
+    assert _takes(seconds(), text) == a_time or re.fullmatch(r"-0+(\.0+)?\s*(ms|s|m|h)?", word)
+
+
+def _takes(kind: Kind[Any], text: str) -> bool:
+    try:
+        kind.parse(text)
+    except ValueError:
+        return False
+    return True
