@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from chaussette.errors import ChaussetteError, ConfigError, did_you_mean
 from chaussette.notify import ARBITER_PID
@@ -20,8 +19,12 @@ from chaussette.settings.declare import declared
 from chaussette.settings.server import ServerSettings
 from chaussette.version import __version__
 
+TYPE_CHECKING = False  # see chaussette/records.py
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
+
+    from chaussette.settings import flagparser
 
 PREFIX = "CHAUSSETTE_"
 _QUESTIONS = "Questions"
@@ -33,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; the exit code of the process."""
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
+        plain = flags.read_plain(ServerSettings, argv)
+        if plain is not None:
+            return _serve(*_told(*plain), argv)
         namespace, words = make_parser().read(argv)
         answer = _answer(namespace)
         if answer is not None:
@@ -43,9 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
 
 
-def make_parser() -> flags.FlagParser:
+def make_parser() -> flagparser.FlagParser:
     """The parser with every flag of the command."""
-    parser = flags.FlagParser(
+    from chaussette.settings import flagparser  # see flags.read_plain
+
+    parser = flagparser.FlagParser(
         prog="chaussette",
         usage="chaussette [flags] [APPLICATION [ARGUMENT ...]]",
         description="Serves a WSGI or ASGI application. "
@@ -53,12 +61,12 @@ def make_parser() -> flags.FlagParser:
         "without one, a page that says hello.",
         epilog="Each flag can be set in the environment, too: CHAUSSETTE_PORT=8000 is --port 8000.",
     )
-    flags.add_flags(parser, ServerSettings)
+    flagparser.add_flags(parser, ServerSettings)
     _add_questions(parser)
     return parser
 
 
-def _add_questions(parser: flags.FlagParser) -> None:
+def _add_questions(parser: flagparser.FlagParser) -> None:
     group = parser.add_argument_group(_QUESTIONS)
     texts = {
         "--check": "Load the application, say whether all is well, and leave.",
@@ -92,13 +100,23 @@ def _answer(namespace: argparse.Namespace) -> Callable[[], int] | None:
 
 
 def _act(namespace: argparse.Namespace, words: list[str], argv: Sequence[str]) -> int:
-    settings, embedded = read_settings(namespace, words, os.environ)
-    for line in warnings(os.environ):
-        print(f"chaussette: warning: {line}", file=sys.stderr)  # noqa: T201
+    settings, embedded = _told(namespace, words)
     if namespace.print_config:
         return _say("\n".join(flags.to_lines(settings)))
     if namespace.check:
         return _check(settings)
+    return _serve(settings, embedded, argv)
+
+
+def _told(namespace: object, words: list[str]) -> tuple[ServerSettings, bool]:
+    """What `read_settings` returns, for this process; near misses in the environment are told."""
+    told = read_settings(namespace, words, os.environ)
+    for line in warnings(os.environ):
+        print(f"chaussette: warning: {line}", file=sys.stderr)  # noqa: T201
+    return told
+
+
+def _serve(settings: ServerSettings, embedded: bool, argv: Sequence[str]) -> int:
     if embedded:
         from chaussette.cli import embedded as arbiter
 
@@ -113,7 +131,7 @@ def _act(namespace: argparse.Namespace, words: list[str], argv: Sequence[str]) -
 
 
 def read_settings(
-    namespace: argparse.Namespace, words: list[str], environ: Mapping[str, str]
+    namespace: object, words: list[str], environ: Mapping[str, str]
 ) -> tuple[ServerSettings, bool]:
     """The settings, and whether the number of workers was given. Raises ConfigError."""
     below = flags.from_environment(ServerSettings, environ, PREFIX)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from chaussette.errors import ChaussetteError, ConfigError
-from chaussette.settings import flags
+from chaussette.settings import flagparser, flags
 from chaussette.settings.arbiter import ArbiterSettings
 from chaussette.settings.load import StackConfig, load_stack, with_overrides
 from chaussette.version import __version__
@@ -35,16 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
 
 
-def make_parser() -> flags.FlagParser:
+def make_parser() -> flagparser.FlagParser:
     """The parser with every flag of the command."""
-    parser = flags.FlagParser(
+    parser = flagparser.FlagParser(
         prog="circusd",
         usage="circusd [flags] FILE.ini",
         description="Binds sockets, starts processes and watches over them.",
         epilog="Signals: TERM and INT stop in order (twice: at once), QUIT at once, HUP reloads, "
         "USR1 reopens log files.",
     )
-    flags.add_flags(parser, ArbiterSettings)
+    flagparser.add_flags(parser, ArbiterSettings)
     group = parser.add_argument_group("Running")
     for flag, text in {
         "--check": "Check the file, say what is wrong with it, and leave.",

@@ -19,7 +19,7 @@ from chaussette.control.curve import CLIENT_KEY
 from chaussette.control.places import default_endpoint, default_runtime_dir, is_public_tcp
 from chaussette.errors import ChaussetteError, ConfigError
 from chaussette.notify import Notifier
-from chaussette.settings import flags
+from chaussette.settings import flagparser
 from chaussette.settings.server import LOG_LEVELS
 from chaussette.version import __version__
 
@@ -58,9 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
 
 
-def make_parser() -> flags.FlagParser:
+def make_parser() -> flagparser.FlagParser:
     """The parser with every flag of the command."""
-    parser = flags.FlagParser(
+    parser = flagparser.FlagParser(
         prog="circusd-stats",
         usage="circusd-stats [flags]",
         description="Publishes what the processes of a running circusd use, each second.",

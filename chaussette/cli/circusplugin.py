@@ -24,7 +24,7 @@ from chaussette.control.curve import CLIENT_KEY
 from chaussette.control.places import default_endpoint, default_runtime_dir
 from chaussette.errors import ChaussetteError, ConfigError, did_you_mean
 from chaussette.notify import Notifier
-from chaussette.settings import flags
+from chaussette.settings import flagparser
 from chaussette.settings.plugins import CONFIG, our_name
 from chaussette.settings.server import LOG_LEVELS
 from chaussette.version import __version__
@@ -62,9 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
 
 
-def make_parser() -> flags.FlagParser:
+def make_parser() -> flagparser.FlagParser:
     """The parser with every flag of the command."""
-    parser = flags.FlagParser(
+    parser = flagparser.FlagParser(
         prog="circus-plugin",
         usage="circus-plugin [flags] PACKAGE.MODULE.CLASS",
         description="Runs one plugin beside a running circusd.",

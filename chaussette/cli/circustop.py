@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from chaussette.control.places import default_runtime_dir
 from chaussette.errors import ChaussetteError, ConfigError, NotAnswered
-from chaussette.settings import flags
+from chaussette.settings import flagparser
 from chaussette.stats.board import SORTS, Board, lines
 from chaussette.stats.roster import CIRCUS
 from chaussette.version import __version__
@@ -57,9 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
-def make_parser() -> flags.FlagParser:
+def make_parser() -> flagparser.FlagParser:
     """The parser with every flag of the command."""
-    parser = flags.FlagParser(
+    parser = flagparser.FlagParser(
         prog="circus-top",
         usage="circus-top [flags]",
         description="Prints what the processes of a circusd use (statsd = True), each second.",

@@ -1,4 +1,4 @@
-"""Command line flags from a settings class: made, read back and written.
+"""Command line flags of a settings class: read, and written.
 
 One field gives one flag (its spellings, its metavar, its help with the default,
 its group); nothing is declared twice. Values come back typed, and only those
@@ -8,115 +8,67 @@ file. Knows no program and no particular setting.
 
 from __future__ import annotations
 
-import argparse
-import shlex
-import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
 
-from chaussette.errors import ConfigError, did_you_mean
-from chaussette.settings.declare import (
-    Setting,
-    declared,
-    describe_default,
-    parse_value,
-)
+from chaussette.errors import ConfigError
+from chaussette.settings.declare import Setting, declared, parse_value
 from chaussette.settings.kinds import show
 
-S = TypeVar("S")
-OTHERS = "Options"
+TYPE_CHECKING = False  # see chaussette/records.py
+if TYPE_CHECKING:
+    from typing import Any
 
 
-class FlagParser(argparse.ArgumentParser):
-    """A parser whose errors are ConfigErrors that name the nearest known flag.
+def read_plain(owner: type[Any], argv: Sequence[str]) -> tuple[SimpleNamespace, list[str]] | None:
+    """What FlagParser.read would return, without argparse: half a megabyte that workers save.
 
-    Flags may stand before, between and behind the positional words; what
-    follows `--` is words. Abbreviations are not guessed.
+    None for a command line that has more in it than words and flags of the
+    class with good values: the parser then finds out what it means, or what is
+    wrong with it.
     """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, add_help=False, formatter_class=_Help, **options)
-
-    def error(self, message: str) -> NoReturn:
-        """Raises what argparse would print before it exits."""
-        raise ConfigError(message.removeprefix("argument "))
-
-    def read(self, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-        """The flags that were given, and the words. Raises ConfigError."""
-        argv = list(argv)
-        end = argv.index("--") if "--" in argv else len(argv)
-        namespace, words = self.parse_known_args(argv[:end])
-        unknown = [word for word in words if word.startswith("-") and word != "-"]
-        if unknown:
-            raise self._unknown(unknown[0])
-        return namespace, words + argv[end + 1 :]
-
-    def _unknown(self, word: str) -> ConfigError:
-        flag = word.partition("=")[0]
-        known = [spelling for spelling in self._option_string_actions if spelling.startswith("--")]
-        return ConfigError(f"unknown flag {flag}{did_you_mean(flag, known)}")
+    settings = declared(owner)
+    names = {flag: name for name, (what, _) in settings.items() for flag in what.flags}
+    values: dict[str, Any] = {}
+    words: list[str] = []
+    rest = iter(argv)
+    for word in rest:
+        if word == "--":
+            words += rest
+        elif word == "-" or not word.startswith("-"):
+            words.append(word)
+        else:
+            flag, equals, text = word.partition("=")
+            name = names.get(flag, "")
+            try:
+                value = _plain_value(owner, name, text if equals else None, rest)
+            except ValueError:
+                return None
+            what = settings[name][0]
+            values[name] = (*values.get(name, ()), *value) if what.kind.is_list else value
+    return SimpleNamespace(**values), words
 
 
-class _Help(argparse.HelpFormatter):
-    """Help in which a flag's text begins in one column and keeps whole words."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30)
-        self._width = min(self._width, 100)
-
-    def _format_action_invocation(self, action: argparse.Action) -> str:
-        if not action.option_strings or action.nargs == 0:
-            return ", ".join(action.option_strings) or super()._format_action_invocation(action)
-        return f"{', '.join(action.option_strings)} {action.metavar}"
-
-    def _split_lines(self, text: str, width: int) -> list[str]:
-        return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
-
-
-def add_flags(parser: argparse.ArgumentParser, owner: type[Any]) -> None:
-    """Gives the parser one flag for each field of the settings class that has one."""
-    groups: dict[str, Any] = {}
-    for name, (what, default) in declared(owner).items():
-        if what.flags:
-            title = what.group or OTHERS
-            if title not in groups:
-                groups[title] = parser.add_argument_group(title)
-            _add(groups[title], owner, name, what, default)
-
-
-def _add(group: Any, owner: type[Any], name: str, what: Setting, default: Any) -> None:
-    options: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS}
-    options["help"] = _help(what, default).replace("%", "%%")
+def _plain_value(owner: type[Any], name: str, text: str | None, rest: Iterator[str]) -> Any:
+    """The value of one flag, with what follows `=`. Raises ValueError for what is not plain."""
+    if not name:
+        raise ValueError(name)
+    default = declared(owner)[name][1]
     if isinstance(default, bool):
-        group.add_argument(*what.flags, action="store_const", const=not default, **options)
-        return
-    options["metavar"] = what.kind.metavar
-    options["type"] = _reader(owner, name)
-    if what.kind.is_list:
-        options["action"] = "extend"
-    group.add_argument(*what.flags, **options)
+        if text is not None:
+            raise ValueError(text)
+        return not default
+    if text is None:
+        text = next(rest, "-")
+        if text.startswith("-"):  # the next flag, or a number below zero
+            raise ValueError(text)
+    try:
+        return parse_value(owner, name, text)
+    except ConfigError as error:
+        raise ValueError(text) from error
 
 
-def _help(what: Setting, default: Any) -> str:
-    return (
-        what.help
-        if default in (None, (), "", False)
-        else f"{what.help} [{describe_default(default)}]"
-    )
-
-
-def _reader(owner: type[Any], name: str) -> Callable[[str], Any]:
-    def read(text: str) -> Any:
-        try:
-            return parse_value(owner, name, text)
-        except ConfigError as error:
-            # argparse puts the flag's name before the text; ours goes.
-            raise argparse.ArgumentTypeError(str(error).partition(" = ")[2]) from None
-
-    return read
-
-
-def given(owner: type[Any], namespace: argparse.Namespace) -> dict[str, Any]:
+def given(owner: type[Any], namespace: object) -> dict[str, Any]:
     """The typed values of the flags that stood on the command line."""
     values = {
         name: getattr(namespace, name) for name in declared(owner) if hasattr(namespace, name)
@@ -164,6 +116,8 @@ def _written(what: Setting, value: Any) -> list[str]:
 
 def _text(what: Setting, value: Any, wanted: Any) -> str:
     """The text that the setting's kind reads back as `wanted`."""
+    import shlex  # which needs re; a worker writes no flags
+
     octal = [f"{value:o}"] if isinstance(value, int) else []
     exact = [f"{value:.12f}"] if isinstance(value, float) else [shlex.quote(str(value))]
     for text in (show(value), *exact, *octal, *what.kind.choices):

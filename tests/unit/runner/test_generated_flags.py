@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import socket
 from typing import Any
 
@@ -14,8 +13,9 @@ from chaussette.cli import chaussette as command
 from chaussette.cli import completion
 from chaussette.errors import ConfigError
 from chaussette.notify import ARBITER_PID
-from chaussette.settings import flags
+from chaussette.settings import flagparser, flags
 from chaussette.settings.declare import declared
+from chaussette.settings.kinds import Kind
 from chaussette.settings.server import ServerSettings
 
 
@@ -38,7 +38,7 @@ def test_every_flag_of_the_class_is_known_and_in_a_group() -> None:
         assert what.group
         for flag in what.flags:
             assert flag in text
-    assert flags.OTHERS not in text
+    assert flagparser.OTHERS not in text
 
 
 @pytest.mark.parametrize(
@@ -134,11 +134,53 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0,:"), min_siz
 )
 def test_settings_written_as_flags_are_read_back(values: dict[str, Any]) -> None:
     wanted = ServerSettings(**values)
-    parser = flags.FlagParser(prog="x")
-    flags.add_flags(parser, ServerSettings)
+    parser = flagparser.FlagParser(prog="x")
+    flagparser.add_flags(parser, ServerSettings)
     namespace, words = parser.read(flags.to_argv(wanted))
     assert words == []
     assert ServerSettings(**flags.given(ServerSettings, namespace)) == wanted
+
+
+FLAGS = sorted({flag for what, _ in declared(ServerSettings).values() for flag in what.flags})
+ARGUMENTS = st.one_of(
+    st.sampled_from([*FLAGS, "--help", "--version", "--check", "--", "-", "", "-p80", "-kx"]),
+    st.sampled_from(["80", "-1", "a:1,b:2", "none", "10s", "debug", "AF_INET", "m:app", "x y"]),
+    st.builds("{}={}".format, st.sampled_from(FLAGS), st.sampled_from(["", "80", "-1", "no,ne"])),
+    st.text(max_size=8),
+)
+
+
+@given(st.lists(ARGUMENTS, max_size=5))
+def test_what_is_read_without_the_parser_is_what_it_would_read(argv: list[str]) -> None:
+    plain = flags.read_plain(ServerSettings, argv)
+    if plain is None:
+        return
+    namespace, words = command.make_parser().read(argv)
+    assert plain[1] == words
+    assert flags.given(ServerSettings, plain[0]) == flags.given(ServerSettings, namespace)
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_every_flag_is_read_without_the_parser(flag: str) -> None:
+    what, default = next(
+        pair for pair in declared(ServerSettings).values() if flag in pair[0].flags
+    )
+    value = [] if isinstance(default, bool) else [_example(what.kind)]
+    assert flags.read_plain(ServerSettings, [flag, *value, "m:app"])
+
+
+def _example(kind: Kind[Any]) -> str:
+    """A text that the kind takes."""
+    texts = (*kind.choices, "5", "5000", "x-forwarded-for", "::1")
+    return next(text for text in texts if _takes(kind, text))
+
+
+def _takes(kind: Kind[Any], text: str) -> bool:
+    try:
+        kind.parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 @given(st.lists(st.text(max_size=12), max_size=4))
@@ -151,7 +193,7 @@ def test_any_command_line_is_read_or_refused(argv: list[str]) -> None:
 
 def test_print_config_shows_every_setting() -> None:
     names = [line.partition(" =")[0] for line in flags.to_lines(ServerSettings())]
-    assert names == [each.name for each in dataclasses.fields(ServerSettings)]
+    assert names == list(ServerSettings.__annotations__)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
