@@ -15,10 +15,8 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 from chaussette import application, listener, workerlog
 from chaussette.application import Application
@@ -28,6 +26,10 @@ from chaussette.errors import ChaussetteError
 from chaussette.notify import Notifier
 from chaussette.scoreboard import WorkerState, slot_from_environment
 from chaussette.settings.server import ServerSettings
+
+TYPE_CHECKING = False  # see chaussette/records.py
+if TYPE_CHECKING:
+    from typing import Any
 
 WATCHDOG_MARGIN = 1.0
 """Seconds past graceful_timeout that a backend has to cut what is left by itself."""
@@ -57,7 +59,7 @@ class Runner:
         self._notifier = Notifier()
         self._slot = slot_from_environment(os.environ)
         self._listeners = listener.Listeners()
-        self._log: workerlog.LineHandler | None = None
+        self._log: workerlog.LineFile | None = None
         self._backend: Backend | None = None
         self._backend_name = ""
         self._phase = Phase.BOOTING
@@ -74,6 +76,8 @@ class Runner:
             code = error.code if isinstance(error.code, int) else 1
             return self._failed("the server called sys.exit()", code) if code else self._finish()
         except Exception:  # noqa: BLE001 - the wall around backend and application: into the log
+            import traceback  # half a megabyte, when it is needed
+
             return self._failed(traceback.format_exc(), 1)
         return self._finish()
 
@@ -122,10 +126,12 @@ class Runner:
         name = settings.backend or _default_backend(settings, self._app)
         if name:
             registry.get(name).prepare(settings)
+            workerlog.LOGGER.join()
         call_hook("pre-hook", settings.pre_hook, settings)
         if self._app is None:
             sys.argv[1:] = settings.app_args
             self._app = application.load(settings.application, settings.interface)
+            workerlog.LOGGER.join()
         self._backend_name = name or registry.default_for(self._app.interface)
         if not name:  # its interface had to be seen first
             registry.get(self._backend_name).prepare(settings)
@@ -138,6 +144,7 @@ class Runner:
             self._app, sockets, self._settings, self._slot, shared=self._listeners.are_inherited
         )
         self._backend = registry.get(self._backend_name)(task)
+        workerlog.LOGGER.join()  # its library may log
 
     def _ready(self) -> None:
         if self._phase is not Phase.BOOTING:
@@ -207,7 +214,7 @@ class Runner:
     def _on_reopen(self, _number: int, _frame: FrameType | None) -> None:
         for log in (self._log, self._backend):
             try:
-                if isinstance(log, workerlog.LineHandler | Reopens):
+                if isinstance(log, workerlog.LineFile | Reopens):
                     log.reopen()
             except ChaussetteError as error:
                 workerlog.LOGGER.error("%s; the log goes on in the old one", error)

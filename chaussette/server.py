@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from chaussette import application, listener, workerlog
+from chaussette import application, listener
 from chaussette.application import Application
 from chaussette.backends import registry
 from chaussette.backends.base import Task
@@ -25,7 +25,7 @@ class Server:
     def __init__(
         self, app: Application, settings: ServerSettings, logger: logging.Logger | None = None
     ) -> None:
-        self._logger = logger or workerlog.LOGGER
+        self._logger = logger or logging.getLogger("chaussette")
         self._listeners = listener.Listeners()
         name = settings.backend or registry.default_for(app.interface)
         backend = registry.get(name)

@@ -1,47 +1,52 @@
 """Where a worker's log lines go: a file that can be reopened, or standard error.
 
-Owns the descriptor and the handler of the `chaussette` logger. Lines are
-written with one write(2) each and without a lock, so that the handler of a
-signal may log whatever it interrupted. Leaves the root logger alone: that is
-the application's. A line that cannot be written is dropped and counted.
+Owns the descriptor. Lines are written with one write(2) each and without a
+lock, so that the handler of a signal may log whatever it interrupted; one that
+cannot be written is dropped and counted.
+
+`logging`, with what it imports, is a tenth of a small worker's memory, so that
+lines are made without it as long as nobody else has imported it. From `join`
+on, they go through its logger `chaussette`, whose handler writes here. The root
+logger is left alone: that is the application's.
 """
 
 from __future__ import annotations
 
-import logging
 import os
+import sys
 
 from chaussette import logformat
 from chaussette.errors import ConfigError
 
-LOGGER = logging.getLogger("chaussette")
+TYPE_CHECKING = False  # see chaussette/records.py
+if TYPE_CHECKING:
+    import logging
+
 _STANDARD_ERROR = 2
+_NAME = "chaussette"
+_LEVELS = {"CRITICAL": 50, "ERROR": 40, "WARNING": 30, "INFO": 20, "DEBUG": 10}
+"""By the numbers of `logging`."""
 
 
-class LineHandler(logging.Handler):
-    """Writes each record to a descriptor that stays the same over a reopening."""
+class LineFile:
+    """A descriptor for lines that stays the same over a reopening."""
 
     def __init__(self, path: str) -> None:
-        super().__init__()
         self.path = "" if path == "-" else path
         self.fd = _open(self.path) if self.path else _STANDARD_ERROR
         self.dropped = 0
-        self.setFormatter(logformat.formatter())
-
-    def createLock(self) -> None:
-        """None: see the module's docstring."""
-        self.lock = None
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """One line, one write(2)."""
-        try:
-            self._write(self.format(record))
-        except Exception:  # noqa: BLE001 - a bad format argument must not stop the server
-            self.handleError(record)
 
     def write_text(self, text: str) -> None:
         """Some lines as they are, such as a traceback."""
-        self._write(text.rstrip("\n"))
+        text = text.rstrip("\n")
+        if self.dropped:
+            text = f"{self.dropped} log lines were dropped\n{text}"
+        try:
+            os.write(self.fd, f"{text}\n".encode("utf-8", "backslashreplace"))
+        except OSError:
+            self.dropped += 1
+        else:
+            self.dropped = 0
 
     def reopen(self) -> None:
         """Follows a rotated file: the descriptor then leads to the path's file of now.
@@ -55,34 +60,106 @@ class LineHandler(logging.Handler):
         os.dup2(fresh, self.fd, inheritable=False)
         os.close(fresh)
 
-    def _write(self, text: str) -> None:
-        if self.dropped:
-            text = f"{self.dropped} log lines were dropped\n{text}"
-        try:
-            os.write(self.fd, f"{text}\n".encode("utf-8", "backslashreplace"))
-        except OSError:
-            self.dropped += 1
-        else:
-            self.dropped = 0
+
+class WorkerLog:
+    """The log of this process. Before `start`, lines go to standard error."""
+
+    def __init__(self) -> None:
+        self._file = LineFile("-")
+        self._level = "INFO"
+        self._logger: logging.Logger | None = None
+
+    def start(self, level: str, output: str) -> LineFile:
+        """Begins to write; raises ConfigError when the file cannot be opened."""
+        self._file = LineFile(output)
+        self._level = level.upper()
+        self._logger = None
+        if "logging" in sys.modules:  # what it has of us is of an earlier start
+            import logging
+
+            ours = logging.getLogger(_NAME)
+            ours.handlers.clear()
+            ours.setLevel(logging.NOTSET)
+        self.join()
+        return self._file
+
+    def join(self) -> None:
+        """Goes through `logging` from now on, if it is loaded: for when others may have done so.
+
+        A logger that the application has set up itself stays as it is.
+        """
+        if "logging" not in sys.modules or self._logger is not None:
+            return
+        import logging
+
+        from chaussette import loghandler
+
+        logger = logging.getLogger(_NAME)
+        if not logger.handlers and logger.level == logging.NOTSET:
+            logger.addHandler(loghandler.LineHandler(self._file.write_text))
+            logger.setLevel(self._level)
+            logger.propagate = False
+        self._logger = logger
+
+    def adopt(self, name: str) -> None:
+        """Lets a library's logger write here, for backends that wrap one."""
+        import logging
+
+        self.join()
+        ours, library = logging.getLogger(_NAME), logging.getLogger(name)
+        library.handlers[:] = ours.handlers
+        library.setLevel(ours.level)
+        library.propagate = False
+
+    def debug(self, message: str, *args: object) -> None:
+        """What only a developer wants to know."""
+        self._log("DEBUG", message, args)
+
+    def info(self, message: str, *args: object) -> None:
+        """What happens in the life of the worker."""
+        self._log("INFO", message, args)
+
+    def warning(self, message: str, *args: object) -> None:
+        """What may need attention."""
+        self._log("WARNING", message, args)
+
+    def error(self, message: str, *args: object, exc_info: BaseException | None = None) -> None:
+        """What went wrong, with its traceback if there is one."""
+        self._log("ERROR", message, args, exc_info)
+
+    def _log(
+        self,
+        level: str,
+        message: str,
+        args: tuple[object, ...],
+        error: BaseException | None = None,
+    ) -> None:
+        if self._logger is not None:
+            self._logger.log(_LEVELS[level], message, *args, exc_info=error)
+        elif _LEVELS[level] >= _LEVELS[self._level]:
+            text = logformat.line(level, message % args if args else message)
+            self._file.write_text(text if error is None else f"{text}\n{_traceback(error)}")
 
 
-def start(level: str, output: str) -> LineHandler:
-    """Sets the `chaussette` logger up; raises ConfigError when the file cannot be opened."""
-    handler = LineHandler(output)
-    for old in LOGGER.handlers[:]:
-        LOGGER.removeHandler(old)
-    LOGGER.addHandler(handler)
-    LOGGER.setLevel(level.upper())
-    LOGGER.propagate = False
-    return handler
+LOGGER = WorkerLog()
+
+
+def start(level: str, output: str) -> LineFile:
+    """See WorkerLog.start."""
+    return LOGGER.start(level, output)
 
 
 def adopt(name: str) -> None:
-    """Lets a library's logger write to the worker's log, for backends that wrap one."""
-    library = logging.getLogger(name)
-    library.handlers[:] = LOGGER.handlers
-    library.setLevel(LOGGER.level)
-    library.propagate = False
+    """See WorkerLog.adopt."""
+    LOGGER.adopt(name)
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        import traceback  # half a megabyte, when it is needed
+    except (ImportError, OSError):  # there is no descriptor left to read it with
+        return f"{type(error).__qualname__}: {error}"
+    return "".join(traceback.format_exception(error))
 
 
 def _open(path: str) -> int:

@@ -7,14 +7,13 @@ per concern; the header core.h tells how they fit together.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from collections.abc import Callable
-from typing import Any, Protocol
 
+from chaussette import workerlog
 from chaussette.application import Interface
-from chaussette.backends.base import Can, Declaration, Requirement, Task
+from chaussette.backends.base import Can, Declaration, Reopens, Requirement, Task
 from chaussette.backends.counting import mount_asgi, mount_wsgi
 from chaussette.backends.library import library
 from chaussette.backends.native.options import options_of
@@ -23,7 +22,12 @@ from chaussette.backends.native.wsgi import WsgiServer
 from chaussette.errors import ConfigError
 from chaussette.settings.server import ServerSettings
 
-LOGGER = logging.getLogger("chaussette")
+TYPE_CHECKING = False  # see chaussette/records.py
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+else:
+    Protocol = object
+
 CORE = "chaussette.backends.native._core"
 REQUIREMENT = Requirement(
     CORE,
@@ -41,7 +45,7 @@ class Driver(Protocol):
     def stop(self) -> None: ...
 
 
-class NativeBackend:
+class NativeBackend(Reopens):
     """Serves WSGI and ASGI from an event loop in C that calls the application itself."""
 
     declaration = Declaration(
@@ -152,7 +156,7 @@ class NativeBackend:
 
 def _tell(error: BaseException, request: dict[str, Any] | None) -> None:
     """Called with what the application raised, and its environ or scope."""
-    LOGGER.error("the application failed%s", _where(request or {}), exc_info=error)
+    workerlog.LOGGER.error("the application failed%s", _where(request or {}), exc_info=error)
 
 
 def _where(request: dict[str, Any]) -> str:

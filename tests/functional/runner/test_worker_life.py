@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -247,6 +248,75 @@ def test_a_worker_imports_what_it_needs_only(
     frameworks = {"django", "flask", "tornado", "uvicorn", "gevent", "waitress", "watchfiles"}
     ours = {"chaussette.reloader", "chaussette.server", "chaussette.arbiter", "chaussette.control"}
     assert not loaded & (heavy | frameworks | ours)
+
+
+LEFT_OUT = """
+argparse ast bz2 dataclasses encodings.idna inspect ipaddress logging lzma random re shlex
+shutil string tempfile threading traceback typing
+""".split()
+"""What a worker does without as long as its application does: half of what it would weigh."""
+
+
+@pytest.mark.parametrize("flags", [("--port", "0"), ("--bind=127.0.0.1:0", "--keep-alive=1.5s")])
+def test_the_native_worker_of_a_small_application_is_small(
+    start: Any,
+    tmp_path: Path,
+    http_get: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    flags: tuple[str, ...],
+) -> None:
+    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+        monkeypatch.delenv(name, raising=False)  # what measures it would be found, too
+    bare = [sys.executable, "-c", "import sys; print(*sys.modules)"]
+    before = set(subprocess.check_output(bare, text=True, timeout=30).split())
+    (tmp_path / "modules.py").write_text(
+        "import sys\n"
+        "def application(environ, start_response):\n"
+        "    body = ' '.join(sys.modules).encode()\n"
+        "    start_response('200 OK', [('Content-Length', str(len(body)))])\n"
+        "    return [body]\n"
+    )
+    worker = start("--backend=native", "--graceful-timeout", "10", *flags, "modules:application")
+    worker.wait_ready()
+    loaded = set(http_get(own_port(worker)).decode().split())
+    assert not (loaded - before) & set(LEFT_OUT)
+
+
+LOGGING = {
+    "none": "",
+    "loaded": "import logging\n",
+    "its own": "import logging, logging.config\n"
+    "logging.config.dictConfig({'version': 1, 'formatters': {'f': {'format': 'OWN %(message)s'}},"
+    " 'handlers': {'h': {'class': 'logging.StreamHandler', 'formatter': 'f'}},"
+    " 'loggers': {'chaussette': {'level': 'INFO', 'handlers': ['h'], 'propagate': False}}})\n",
+    "disabling": "import logging.config\n"
+    "logging.config.dictConfig({'version': 1, 'disable_existing_loggers': True})\n",
+}
+
+
+@pytest.mark.parametrize("setup", LOGGING)
+def test_lines_look_alike_with_logging_and_without(
+    start: Any, tmp_path: Path, http_get: Any, setup: str
+) -> None:
+    (tmp_path / "failing.py").write_text(
+        LOGGING[setup] + "def application(environ, start_response):\n    raise ValueError('oops')\n"
+    )
+    worker = start("--backend=native", "--port=0", "failing")
+    worker.wait_ready()
+    said = worker.wait_said("(pid")
+    port = re.search(r"http://[^ ]*:(\d+) ", said)
+    assert port
+    with pytest.raises(AssertionError):
+        http_get(int(port[1]))
+    assert worker.stop() == 0
+    said += worker.everything()
+    begin = (
+        r"OWN " if setup == "its own" else r"\[\d{4}-.{14} [+-]\d{4}\] \[\d+\] \[(INFO|ERROR)\] "
+    )
+    for text in ("serving failing", "the application failed at GET '/'", "draining"):
+        assert re.search(f"^{begin}{text}", said, re.MULTILINE), said
+    assert "\nTraceback (most recent call last):\n" in said
+    assert said.count("\nValueError: oops\n") == 1
 
 
 @pytest.mark.parametrize(
