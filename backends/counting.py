@@ -8,14 +8,17 @@ tuple and a `wsgi.file_wrapper` reach the server as the application returned the
 from __future__ import annotations
 
 import contextlib
-import random
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
-from types import TracebackType
-from typing import Any, Protocol
 
 from chaussette.backends.base import Task, heartbeat_period
+
+TYPE_CHECKING = False  # see chaussette/records.py
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from typing import Any
+else:
+    Any = object
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -26,20 +29,13 @@ Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 
-class _Lock(Protocol):
-    def __enter__(self) -> Any: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool | None: ...
-
-
 def request_limit(max_requests: int, jitter: int) -> int:
     """The number of requests after which this worker leaves; 0 for never."""
-    return max_requests + random.randint(0, jitter) if max_requests else 0
+    if not max_requests or not jitter:
+        return max_requests
+    import random  # 0.4 MB, where somebody asks for chance
+
+    return max_requests + random.randint(0, jitter)
 
 
 class Meter:
@@ -56,7 +52,11 @@ class Meter:
         self._on_limit = on_limit
         self._left = request_limit(settings.max_requests, settings.max_requests_jitter)
         self._period_ns = int(heartbeat_period(settings) * 1e9)
-        self._lock: _Lock = threading.Lock() if shared else contextlib.nullcontext()
+        self._lock: AbstractContextManager[Any, bool | None] = contextlib.nullcontext()
+        if shared:
+            import threading  # for who has threads
+
+            self._lock = threading.Lock()
         self._in_flight = 0
         self._moved = True
         self._beat_ns = 0

@@ -97,6 +97,7 @@ class Runner:
         self._find_places()
         self._load()
         self._build_backend()
+        workerlog.LOGGER.join()  # for its library
 
     def check(self) -> str:
         """Does all of a start that leaves no trace; says ok, or raises ChaussetteError."""
@@ -144,7 +145,6 @@ class Runner:
             self._app, sockets, self._settings, self._slot, shared=self._listeners.are_inherited
         )
         self._backend = registry.get(self._backend_name)(task)
-        workerlog.LOGGER.join()  # its library may log
 
     def _ready(self) -> None:
         if self._phase is not Phase.BOOTING:

@@ -6,13 +6,15 @@ import math
 import os
 import resource
 import sys
-import tempfile
-from typing import Any
 
 from chaussette.backends.base import IDLE_GRACE, heartbeat_period
 from chaussette.backends.counting import request_limit
 from chaussette.errors import ConfigError
 from chaussette.settings.server import ServerSettings
+
+TYPE_CHECKING = False  # see chaussette/records.py
+if TYPE_CHECKING:
+    from typing import Any
 
 CHUNK_LINE = 4096
 """Bytes of one chunk-size line with its extension."""
@@ -31,7 +33,7 @@ def options_of(settings: ServerSettings) -> dict[str, Any]:
         **_limits(settings),
         **_times(settings),
         **_log(settings),
-        "directory": tempfile.gettempdir(),
+        "directory": _temporary_directory(),
         "drop_underscore": True,
         "requests": request_limit(settings.max_requests, settings.max_requests_jitter),
         "trust": settings.forwarded_allow_ips or None,
@@ -79,6 +81,19 @@ def most_connections() -> int:
     if soft == resource.RLIM_INFINITY:
         return MOST_CONNECTIONS
     return max(16, min(MOST_CONNECTIONS, soft - max(32, soft // 8)))
+
+
+def _temporary_directory() -> str:
+    """The first of TMPDIR, TEMP, TMP, /tmp, /var/tmp, /usr/tmp and here that can be written to.
+
+    As tempfile.gettempdir() has it, which would bring five modules along. Raises
+    ConfigError where there is none.
+    """
+    named = [os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP")]
+    for path in (*filter(None, named), "/tmp", "/var/tmp", "/usr/tmp", "."):
+        if os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK, effective_ids=True):
+            return os.path.abspath(path)
+    raise ConfigError("no directory for temporary files can be written to: set TMPDIR to one")
 
 
 def _ms(seconds: float) -> int:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
 import sys
-from typing import Any
 
 from chaussette.scoreboard import ENVIRONMENT
 from chaussette.settings.server import ServerSettings
 
+TYPE_CHECKING = False  # see chaussette/records.py
+if TYPE_CHECKING:
+    from typing import Any
+
 SOFTWARE = "Chaussette"
 """Without a version: that is nobody's business (RFC 9110 section 10.2.4)."""
+
+_ANY = ("0.0.0.0", "::")
+"""Every interface, as getsockname(2) has it."""
 
 
 def template_of(
@@ -66,6 +71,6 @@ def address_of(listener: socket.socket) -> tuple[str, str]:
     if listener.family == socket.AF_UNIX:
         return "localhost", "80"
     host, port = listener.getsockname()[:2]
-    if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+    if host in _ANY:
         host = socket.gethostname()
     return host, str(port)

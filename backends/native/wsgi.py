@@ -6,12 +6,14 @@ import contextlib
 import os
 import select
 import signal
-import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from chaussette.backends.waker import Waker
 from chaussette.handover import queue_from_environment
+
+TYPE_CHECKING = False  # see chaussette/records.py
+if TYPE_CHECKING:
+    from typing import Any
 
 LAST_WORDS = 0.2
 """Seconds that a thread has to end once the server is finished."""
@@ -46,6 +48,8 @@ class WsgiServer:
 
         The main thread stays free for signals, whose handlers run nowhere else.
         """
+        import threading  # one thread does without
+
         errors: list[BaseException] = []
         ended = threading.Semaphore(0)
 
