@@ -74,6 +74,7 @@ struct conn *conn_open(struct server *server, int fd, uint32_t listener) {
     conn->want = WANT_NOTHING;
     conn->out_end = &conn->out;
     server->conns++;
+    live_add(LIVE_CONNS, 1);
     wheel_set(&server->wheel, &conn->timer, server->now_ms + server->options.head_ms);
     return conn;
 }
@@ -92,6 +93,7 @@ void conn_close(struct conn *conn) {
     conn->in = NULL;
     conn->in_len = conn->in_room = 0;
     conn->server->conns--;
+    live_add(LIVE_CONNS, -1);
     if (exchange != NULL && in_app) {
         if (conn->server->driver->closed != NULL)
             conn->server->driver->closed(conn);
@@ -116,6 +118,7 @@ void conn_left(struct conn *conn) {
     close(conn->fd);
     wheel_cancel(&conn->server->wheel, &conn->timer);
     conn->server->conns--;
+    live_add(LIVE_CONNS, -1);
     conn_bury(conn);
 }
 

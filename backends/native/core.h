@@ -19,6 +19,7 @@
 #include "body.h"
 #include "forwarded.h"
 #include "head.h"
+#include "live.h"
 #include "logbuf.h"
 #include "parse.h"
 #include "wheel.h"

@@ -6,7 +6,11 @@
 #include "core.h"
 
 #define LINE_ROOM (16 * 1024)
+#ifdef CHAUSSETTE_DEBUG
+#define KEPT_EXCHANGES 0 /* so that tools see whose memory it is */
+#else
 #define KEPT_EXCHANGES 64 /* on the free list; more of them are freed */
+#endif
 
 struct exchange *exchange_open(struct server *server, struct conn *conn) {
     struct exchange *exchange = server->exchanges;
@@ -22,6 +26,7 @@ struct exchange *exchange_open(struct server *server, struct conn *conn) {
     } else if ((exchange = calloc(1, sizeof *exchange)) == NULL) {
         return NULL;
     }
+    live_add(LIVE_EXCHANGES, 1);
     exchange->conn = conn;
     body_start(&exchange->body);
     head_start(&exchange->head);
@@ -36,6 +41,7 @@ static void exchange_free(struct exchange *exchange) {
 void exchange_close(struct exchange *exchange) {
     struct server *server = exchange->conn->server;
 
+    live_add(LIVE_EXCHANGES, -1);
     if (exchange->start != NULL) /* first: what dies with the environ may still call it */
         start_response_release(exchange->start);
     exchange->start = NULL;

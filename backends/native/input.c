@@ -11,7 +11,11 @@
 
 /* Dead readers kept for the next request. Zero in builds that look for memory errors. */
 #ifndef INPUT_KEEP
+#ifdef CHAUSSETTE_DEBUG
+#define INPUT_KEEP 0
+#else
 #define INPUT_KEEP 16
+#endif
 #endif
 
 enum { WINDOW = 8192 }; /* bytes of a spooled body that are looked through for line ends */

@@ -364,6 +364,7 @@ static void server_close(struct server *server) {
     free(server->resumed);
     server->resumed = NULL;
     server->resumed_count = server->resumed_room = 0;
+    live_check();
 }
 
 static int server_traverse(PyObject *self, visitproc visit, void *arg) {

@@ -26,6 +26,7 @@ static bool would_block(int error) { return error == EAGAIN || error == EWOULDBL
 /* ---- the queue ------------------------------------------------------------ */
 
 static void item_free(struct out_item *item) {
+    live_add(LIVE_BLOCKS, -1);
     Py_XDECREF(item->bytes);
     free(item->memory);
     if (item->file >= 0)
@@ -56,6 +57,7 @@ static struct out_item *queue_push(struct conn *conn) {
 
     if (item == NULL)
         return NULL;
+    live_add(LIVE_BLOCKS, 1);
     item->file = -1;
     *conn->out_end = item;
     conn->out_end = &item->next;

@@ -7,10 +7,14 @@
 #include "core.h"
 #include "guard.h"
 
+#ifdef CHAUSSETTE_DEBUG
+#define KEPT 0 /* so that tools see whose memory it is */
+#else
 #define KEPT 16 /* on the free list */
+#endif
 
 static PyTypeObject StartResponse_Type;
-static struct start_response *kept[KEPT];
+static struct start_response *kept[KEPT + 1];
 static int kept_count;
 
 /* ---- rendering ------------------------------------------------------------------- */
@@ -192,12 +196,14 @@ struct start_response *start_response_new(struct lane *lane, struct exchange *ex
             return NULL;
         start->vectorcall = start_response_call;
     }
+    live_add(LIVE_STARTS, 1);
     start->exchange = exchange;
     start->lane = lane;
     return start;
 }
 
 void start_response_release(struct start_response *start) {
+    live_add(LIVE_STARTS, -1);
     start->exchange = NULL;
     if (Py_REFCNT(start) == 1 && kept_count < KEPT)
         kept[kept_count++] = start;

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from backend_client import Response, Wire
 from wire_answers import ANSWERS, REFUSED, Given
 from wire_server import Nest, Shared, WireServer
-
-
-def closed(server: WireServer) -> list[str]:
-    """The names of the bodies that were closed."""
-    with server.connect() as wire:
-        found: list[str] = json.loads(wire.get("/closed").body)
-    return found
 
 
 def ask(wire: Wire, given: Given) -> Response:
@@ -68,7 +59,7 @@ def test_errors_before_the_head_are_500(
             assert (response.status, response.closes) == (500, True)
             assert b"RuntimeError" not in response.body and wire.is_at_end()
     assert "RuntimeError" in server.log()
-    assert closed(server) == (["first", "first"] if where == "first" else [])
+    assert server.closed() == (["first", "first"] if where == "first" else [])
 
 
 @pytest.mark.parametrize("where", ["later", "length"])
@@ -81,7 +72,7 @@ def test_errors_behind_the_head_cut_the_body_off(
         response = wire.read()
         assert (response.status, response.body, response.complete) == (200, b"half", False)
         assert wire.is_at_end()
-    assert closed(server) == [where]
+    assert server.closed() == [where]
     assert server.is_well()
 
 
@@ -95,7 +86,7 @@ def test_where_only_the_end_of_the_connection_tells(
         with pytest.raises(ConnectionResetError):
             while wire.socket.recv(100):
                 pass
-    assert closed(server) == ["later"]
+    assert server.closed() == ["later"]
 
 
 def test_a_response_may_be_replaced_until_it_is_sent(
@@ -110,7 +101,7 @@ def test_a_response_may_be_replaced_until_it_is_sent(
         assert (response.status, response.body, response.complete) == (200, b"sent", False)
         assert wire.is_at_end()
     assert "found too late" in server.log()
-    assert closed(server) == ["early", "late"]
+    assert server.closed() == ["early", "late"]
 
 
 @pytest.mark.parametrize("path", ["twice", "not-bytes", "not-started", "environ-gone"])
@@ -144,7 +135,7 @@ def test_each_block_is_on_its_way_before_the_next(nest: Nest, backend: str, thre
         wire.ask("/stream?old", "GET", b"", "Connection: close")
         nest.gate.wait("streaming").close()
         assert wire.read().body == b"first,last"
-    assert closed(server) == ["lazy", "old"]
+    assert server.closed() == ["lazy", "old"]
 
 
 def test_close_is_called_once_whatever_the_client_does(
@@ -164,4 +155,4 @@ def test_close_is_called_once_whatever_the_client_does(
             nest.gate.wait(said)
         wire.read_head()
     nest.gate.wait("ended")
-    assert closed(server) == ["head", "gone"]
+    assert server.closed() == ["head", "gone"]

@@ -163,6 +163,53 @@ def big(environ: Environ, start: Any) -> Any:
     return (BIG_BODY[at : at + size] for at in range(0, BIG, size))
 
 
+def reads(environ: Environ, start: Any) -> Any:
+    """Calls these methods of wsgi.input, then reads once more; what came, as JSON."""
+    found: list[Any] = []
+    for call in environ["QUERY_STRING"].split(","):
+        name, _, size = call.rstrip(")").partition("(")
+        got = getattr(environ["wsgi.input"], name)(*([int(size)] if size else []))
+        parts = [each.decode() for each in got] if isinstance(got, list) else got.decode()
+        found.append(parts)
+    found.append(environ["wsgi.input"].read(0).decode())
+    return tell_json(start, found)
+
+
+def files(environ: Environ, start: Any) -> Any:
+    """A file from its start, from an offset, shorter or longer than promised; or a pipe."""
+    how = environ["QUERY_STRING"]
+    if how == "pipe":
+        reader, writer = os.pipe()
+        os.write(writer, b"piped")
+        os.close(writer)
+        start("200 OK", [])
+        return closing(environ["wsgi.file_wrapper"](os.fdopen(reader, "rb"), 2), how)
+    fd, path = tempfile.mkstemp()
+    os.unlink(path)
+    os.write(fd, b"f" * (100_000 if how == "short" else 300_000))
+    os.lseek(fd, 100_000 if how == "offset" else 0, os.SEEK_SET)
+    promised = {"whole": 300_000, "offset": 200_000, "short": 300_000, "long": 100}[how]
+    start("200 OK", [("Content-Length", str(promised))])
+    return closing(environ["wsgi.file_wrapper"](os.fdopen(fd, "rb")), how)
+
+
+def closing(wrapper: Any, name: str) -> Any:
+    """The same wrapper; its file's close() is noted. Frameworks put theirs there likewise."""
+    file = wrapper.filelike
+    raw_close = file.close
+
+    class Noting:
+        """The file, but for close()."""
+
+        read = file.read
+
+        def close(self) -> None:
+            CLOSED.append(name)
+            raw_close()
+
+    return type(wrapper)(Noting())
+
+
 def drip(environ: Environ, start: Any) -> Any:
     """Blocks for ever, with a rest in between; it says when it is closed."""
     start("200 OK", [])
@@ -272,6 +319,7 @@ WAYS: dict[str, Any] = {
             big,
             fail,
         ),
+        *(reads, files),
         *(replaced, twice, no_exception, not_bytes, not_started, environ_gone),
     )
 }

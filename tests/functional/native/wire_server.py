@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from backend_client import WAIT, Response, Wire
-from backend_server import Gate, Listener, Nursery, Server
+from backend_server import Listener, Nursery, Server
 
 HERE = Path(__file__).parent
 BACKENDS = ("native",)
@@ -34,6 +34,12 @@ class WireServer(Server):
         """The requests that the application got since this was last asked, in their order."""
         with self.connect() as wire:
             found: list[dict[str, Any]] = json.loads(wire.get("/seen").body)
+        return found
+
+    def closed(self) -> list[str]:
+        """The names of the bodies that were closed since this was last asked."""
+        with self.connect() as wire:
+            found: list[str] = json.loads(wire.get("/closed").body)
         return found
 
     def is_well(self) -> bool:
@@ -82,7 +88,7 @@ class Shared:
         self._nests: dict[tuple[str, int, int], tuple[Nest, WireServer]] = {}
 
     def get(self, backend: str, threads: int = 1, family: int = socket.AF_INET) -> WireServer:
-        """Starts it when it is first wanted."""
+        """Starts it when it is first wanted; what the tests before saw is forgotten."""
         key = (backend, threads, family)
         if key not in self._nests:
             folder = self._folder / f"{backend}-{threads}-{family}"
@@ -96,11 +102,10 @@ class Shared:
                 on=[nest.listen(socket.AddressFamily(family))],
             )
             self._nests[key] = (nest, server)
-        return self._nests[key][1]
-
-    def gate(self, server: WireServer) -> Gate:
-        """The gate of one of them."""
-        return next(nest.gate for nest, each in self._nests.values() if each is server)
+        server = self._nests[key][1]
+        server.seen()
+        server.closed()
+        return server
 
     def close(self) -> None:
         """Ends all of them."""
