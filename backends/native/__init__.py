@@ -52,6 +52,7 @@ class NativeBackend(Reopens):
         can=Can.WSGI
         | Can.ASGI
         | Can.LIFESPAN
+        | Can.WEBSOCKET
         | Can.TCP
         | Can.UNIX_SOCKET
         | Can.MANY_SOCKETS
@@ -69,12 +70,15 @@ class NativeBackend(Reopens):
         | Can.BODY_LIMIT,
         requirement=REQUIREMENT,
         limits={
-            Can.WEBSOCKET: "its driver for WebSocket is not written yet",
             Can.THREADS: "an ASGI application runs on one event loop: use --workers",
             Can.TLS: "it speaks no TLS: put a proxy in front",
             Can.MONKEY_PATCH: "its loop is C: nothing of it can be patched",
         },
-        only_for={Can.THREADS: Interface.WSGI, Can.LIFESPAN: Interface.ASGI},
+        only_for={
+            Can.THREADS: Interface.WSGI,
+            Can.LIFESPAN: Interface.ASGI,
+            Can.WEBSOCKET: Interface.ASGI,
+        },
         notes=(
             "--spawn limits connections: requests are limited by --threads already.",
             "A body is read before the application is called, and a response that its client "

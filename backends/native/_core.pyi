@@ -37,6 +37,9 @@ class Server:
     def stop(self) -> None:
         """Begins the drain. May be called at any time, in a signal handler, too."""
 
+    def cut(self) -> list[Any]:
+        """Ends what is under way, for ASGI: clients are gone; the tasks, which are cancelled."""
+
     def greenlets(self) -> list[Any]:
         """The greenlets that are at work on requests, where requests run in greenlets."""
 

@@ -1,5 +1,5 @@
 /* The driver: one call of the application per request, in a task of its own. */
-#include "asgi.h"
+#include "asgi_ws.h"
 
 #define NO_ANSWER 499 /* in the access log: the client has gone before there was one */
 
@@ -49,6 +49,7 @@ static void call_dealloc(PyObject *self) {
 
     PyObject_GC_UnTrack(self);
     call_clear(self);
+    ws_free(call->socket);
     Py_CLEAR(call->server);
     PyObject_GC_Del(self);
 }
@@ -64,6 +65,7 @@ static PyTypeObject Call_Type = {
 
 int asgi_ready(void) {
     if (PyType_Ready(&Call_Type) < 0 || awaitables_ready() < 0 || http_ready() < 0 ||
+        ws_ready() < 0 ||
         tasks_ready() < 0)
         return -1;
     return scopes_ready();
@@ -203,6 +205,10 @@ static void end_response(struct call *call, PyObject *error) {
     struct exchange *exchange = call->exchange;
     struct lane *lane = call->server->lanes[0];
 
+    if (call->socket != NULL && exchange->conn->state != CONN_CLOSED) {
+        ws_ended(call, error != NULL);
+        return;
+    }
     exchange->failed = true;
     if (exchange->conn->state == CONN_CLOSED || (call->gone && error == NULL)) {
         call_lost(call);
@@ -223,7 +229,7 @@ void call_ended(struct call *call, PyObject *error) {
     loop_refresh(call->server);
     if (error != NULL && !(call->gone && is_of_the_peer(error)))
         report(call->server, error, exchange ? exchange->environ : NULL);
-    else if (exchange != NULL && error == NULL && !call->gone)
+    else if (exchange != NULL && error == NULL && !call->gone && call->socket == NULL)
         report_incomplete(call);
     if (call->exchange != NULL)
         end_response(call, error);
@@ -242,6 +248,17 @@ static PyObject *send_(PyObject *self, PyObject *message) {
     return operation_new(http_send, (struct call *)self, message);
 }
 
+static PyObject *receive_ws(PyObject *self, PyObject *unused) {
+    (void)unused;
+    return operation_new(ws_receive, (struct call *)self, NULL);
+}
+
+static PyObject *send_ws(PyObject *self, PyObject *message) {
+    return operation_new(ws_send, (struct call *)self, message);
+}
+
+static PyMethodDef receive_ws_method = {"receive", receive_ws, METH_NOARGS, "The next message."};
+static PyMethodDef send_ws_method = {"send", send_ws, METH_O, "Sends a message."};
 static PyMethodDef receive_method = {"receive", receive, METH_NOARGS, "The next message."};
 static PyMethodDef send_method = {"send", send_, METH_O, "Sends a message."};
 
@@ -258,7 +275,7 @@ static int asgi_head(struct lane *lane, struct exchange *exchange, struct reques
     }
     exchange->environ = scope_build(server, exchange->conn, request, known);
     if (exchange->environ != NULL)
-        return 0;
+        return ws_is_upgrade(request) ? ws_head(lane, exchange, request, reason) : 0;
     *reason = "The request target is malformed.";
     status = PyErr_ExceptionMatches(PyExc_ValueError) ? 400 : 503;
     PyErr_Clear();
@@ -276,13 +293,20 @@ static void asgi_run(struct lane *lane, struct exchange *exchange) {
     lane->calls++;
     if (call == NULL) {
         PyErr_Clear();
+        ws_free(lane->upgrade);
+        lane->upgrade = NULL;
         slot_add(server, SLOT_IN_FLIGHT, -1);
         conn_close(exchange->conn);
         exchange_close(exchange);
         conn_answered(exchange->conn);
     } else {
         exchange->call = Py_NewRef((PyObject *)call);
-        task_start(lane, call, scope, &receive_method, &send_method);
+        call->socket = lane->upgrade;
+        lane->upgrade = NULL;
+        if (call->socket != NULL)
+            task_start(lane, call, scope, &receive_ws_method, &send_ws_method);
+        else
+            task_start(lane, call, scope, &receive_method, &send_method);
         Py_DECREF(call);
     }
     Py_DECREF(scope);
@@ -311,6 +335,10 @@ static void asgi_gone(struct conn *conn) {
 
     if (call == NULL)
         return;
+    if (call->socket != NULL) {
+        ws_gone(call);
+        return;
+    }
     call->gone = true;
     if (conn->exchange->failed && conn->state != CONN_CLOSED) {
         release(call);
@@ -325,6 +353,10 @@ static void asgi_closed(struct conn *conn) {
 
     if (call == NULL)
         return;
+    if (call->socket != NULL) {
+        ws_gone(call);
+        return;
+    }
     call->gone = true;
     wake(&call->receiver);
     wake(&call->sender);
@@ -344,17 +376,25 @@ static int asgi_hold(struct conn *conn) {
     return 0;
 }
 
-static size_t asgi_raw(struct lane *lane, struct conn *conn, const char *data, size_t len) {
-    (void)lane;
-    (void)conn;
-    (void)data;
-    return len;
+static bool asgi_idle(struct conn *conn) {
+    struct call *call = call_of(conn);
+
+    return call == NULL || call->socket == NULL || ws_idle(call);
+}
+
+static void asgi_leave(struct conn *conn) {
+    struct call *call = call_of(conn);
+
+    if (call != NULL && call->socket != NULL)
+        ws_leave(call);
 }
 
 const struct driver ASGI_DRIVER = {.head = asgi_head,
                                    .run = asgi_run,
                                    .more = asgi_more,
-                                   .raw = asgi_raw,
+                                   .raw = ws_raw,
+                                   .idle = asgi_idle,
+                                   .leave = asgi_leave,
                                    .gone = asgi_gone,
                                    .drained = asgi_drained,
                                    .closed = asgi_closed,

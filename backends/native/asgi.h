@@ -62,6 +62,8 @@ PyObject *wait_in(struct server *server, PyObject **place);
 /* ---- asgi_http.c ----------------------------------------------------------------- */
 attempt http_receive, http_send;
 int http_ready(void);
+/* Renders the fields that the application gives. 0, or -1 with an exception. */
+int read_headers(struct exchange *exchange, PyObject *headers);
 /* Whether an exception, or what it came of, is what send() raises when the peer has gone. */
 bool is_of_the_peer(PyObject *error);
 

@@ -169,7 +169,7 @@ static int read_pair(struct exchange *exchange, PyObject *pair) {
     return done;
 }
 
-static int read_headers(struct exchange *exchange, PyObject *headers) {
+int read_headers(struct exchange *exchange, PyObject *headers) {
     PyObject *iterator, *pair;
     int done = 0;
 

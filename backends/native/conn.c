@@ -15,6 +15,7 @@
 #include "input.h"
 #include "status.h"
 
+#define RAW_MS 20000 /* of silence on an upgraded connection, before the driver is asked */
 #define LINGER_MS 5000
 #define TURN_MS 8     /* of one connection's pipelined requests, before others have a turn */
 #define UNREAD_MS 500 /* until a deadline is looked at again, when it is us who are late */
@@ -139,7 +140,8 @@ void conns_shorten(struct server *server, uint64_t due_ms) {
     for (uint32_t i = 0; i < server->slab_count; i++)
         for (int j = 0; j < SLAB; j++) {
             struct conn *conn = &server->slabs[i][j];
-            if (conn->state == CONN_HEAD && conn->in_len == 0 && conn->timer.due > due_ms)
+            bool is_idle = conn->state == CONN_HEAD && conn->in_len == 0;
+            if ((is_idle || conn->state == CONN_RAW) && conn->timer.due > due_ms)
                 wheel_set(&server->wheel, &conn->timer, due_ms);
         }
 }
@@ -638,6 +640,10 @@ static bool add_to_head(struct conn *conn, const char *data, size_t len) {
 
 static void conn_ended(struct conn *conn) {
     conn->ended = true;
+    if (conn->state == CONN_RAW) {
+        conn_close(conn);
+        return;
+    }
     if (conn->exchange != NULL && conn->exchange->begun && !conn->exchange->complete) {
         slot_add(conn->server, SLOT_ERRORS, 1);
         conn_close(conn); /* a body that was cut short */
@@ -646,11 +652,6 @@ static void conn_ended(struct conn *conn) {
     if (conn->exchange != NULL && conn->exchange->begun) { /* it may still be answered */
         want_no_more(conn);
         conn->server->driver->gone(conn);
-        return;
-    }
-    if (conn->state == CONN_RAW) {
-        conn->server->driver->gone(conn);
-        conn_close(conn);
         return;
     }
     if (conn->in_len > 0 || conn->state == CONN_BODY) /* a message that was cut short */
@@ -710,6 +711,10 @@ void conn_taken(struct lane *lane, struct conn *conn) {
     wait_until(conn, conn->state == CONN_BODY ? conn->server->options.body_ms
                                               : conn->server->options.head_ms);
     conn_want(conn, WANT_IN);
+}
+
+void conn_take(struct lane *lane, struct conn *conn) {
+    feed_and_keep(lane, conn, conn->in, conn->in_len);
 }
 
 void conn_resume(struct lane *lane, struct conn *conn) {
@@ -780,6 +785,19 @@ static void app_expired(struct lane *lane, struct conn *conn) {
         wait_until(conn, conn->server->options.write_ms);
 }
 
+/* An upgraded connection was silent, or has been left long enough in a drain. */
+static void raw_expired(struct conn *conn) {
+    const struct driver *driver = conn->server->driver;
+
+    if (conn->out == NULL && conn->server->draining) {
+        driver->leave(conn);
+    } else if (conn->out != NULL || !driver->idle(conn)) {
+        conn_reset(conn);
+    } else {
+        wait_until(conn, RAW_MS);
+    }
+}
+
 void conn_expired(struct lane *lane, struct conn *conn) {
     bool reads = conn->state <= CONN_BODY;
 
@@ -801,7 +819,9 @@ void conn_expired(struct lane *lane, struct conn *conn) {
     case CONN_BODY:
         conn_refuse(lane, conn, 408, "The request body did not come in time.");
         break;
-    case CONN_RAW: /* the application's own pings and time limits */
+    case CONN_RAW:
+        raw_expired(conn);
+        break;
     case CONN_APP:
         app_expired(lane, conn);
         break;

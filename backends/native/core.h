@@ -38,6 +38,7 @@ struct exchange;
 struct lane;
 struct server;
 struct start_response;
+struct websocket;
 
 /* ---- settings, copied from Python once --------------------------------- */
 
@@ -56,6 +57,7 @@ struct options {
     uint32_t beat_ms;        /* longest time without a heartbeat */
     uint32_t drain_ms;       /* graceful timeout */
     uint32_t grace_ms;       /* of idle connections in a drain */
+    uint64_t ws_message;     /* bytes of a WebSocket's message, at most */
     bool proxy_protocol;
     bool shared;             /* other workers accept from the same sockets */
 };
@@ -180,6 +182,7 @@ struct lane {
     uint64_t first_answer_ns, first_answer_call;
     uint64_t calls;         /* of the application, so far */
     bool in_app;
+    struct websocket *upgrade; /* owned: of the request whose head was read just now, or NULL */
     struct epoll_event events[BATCH];
 };
 
@@ -197,6 +200,10 @@ struct driver {
     void (*more)(struct lane *lane, struct exchange *exchange);
     /* Bytes of an upgraded connection; how many are done with. */
     size_t (*raw)(struct lane *lane, struct conn *conn, const char *data, size_t len);
+    /* NULL, or: an upgraded connection was silent for a while; false ends it. */
+    bool (*idle)(struct conn *conn);
+    /* NULL, or: the worker drains, and an upgraded connection is to end. */
+    void (*leave)(struct conn *conn);
     /* The peer has gone, or has sent its last byte. */
     void (*gone)(struct conn *conn);
     /* The peer has taken all that was queued for it. */
@@ -320,7 +327,9 @@ void conn_free_all(struct server *server);
 void conns_bury(struct server *server);
 /* A sibling has its descriptor now: ends it here, without the GIL. */
 void conn_left(struct conn *conn);
-/* Idle ones are closed at that time at the latest. */
+/* An upgraded connection has bytes in memory and may take them. */
+void conn_take(struct lane *lane, struct conn *conn);
+/* Idle ones are closed at that time at the latest, and upgraded ones end. */
 void conns_shorten(struct server *server, uint64_t due_ms);
 /* Answers without the application, and closes. */
 void conn_refuse(struct lane *lane, struct conn *conn, int status, const char *reason);
@@ -393,6 +402,9 @@ void wsgi_run(struct lane *lane, struct exchange *exchange);
 /* One block of the body; sends the head first. `whole`: it is all of the body. 0, or -1: the
  * connection is closed. */
 int response_block(struct lane *lane, struct exchange *exchange, PyObject *bytes, bool whole);
+/* The rest of a head whose beginning is written already: its fields, the server's own, and the
+ * empty line. Returns the bytes written: head->len, the date's and some 30 more. */
+size_t response_tail(const struct server *server, const struct head *head, char *out);
 /* The head alone, with its length if it is known (-1: it is not). 0, or -1. */
 int response_head(struct lane *lane, struct exchange *exchange, int64_t length);
 /* A file as all of the body. Takes the descriptor over, also on failure. 0, or -1: closed. */

@@ -47,6 +47,12 @@ static int bad_field(const char *format, struct slice name, struct slice value) 
     return -1;
 }
 
+void head_begin(struct head *head, uint16_t status) {
+    head->len = 0;
+    head->has_length = head->has_date = head->has_server = false;
+    head->status = status;
+}
+
 int head_status(struct head *head, const char *at, size_t len) {
     head->len = 0;
     head->has_length = head->has_date = head->has_server = false;

@@ -30,6 +30,9 @@ void head_start(struct head *head);
 /* Gives memory back; the head is empty again. */
 void head_free(struct head *head);
 
+/* Begins a head without a status line: what is rendered are fields only. */
+void head_begin(struct head *head, uint16_t status);
+
 /* Begins with the status line: "200 OK", without a version. 0, or -1 with ValueError. */
 int head_status(struct head *head, const char *text, size_t len);
 

@@ -134,6 +134,8 @@ static void resume(struct lane *lane) {
         struct conn *conn = server->resumed[i];
         if (conn->state == CONN_HEAD && conn->in_len > 0)
             conn_resume(lane, conn);
+        else if (conn->state == CONN_RAW && conn->in_len > 0)
+            conn_take(lane, conn);
     }
     memmove(server->resumed, server->resumed + count,
             (server->resumed_count - count) * sizeof *server->resumed);

@@ -21,6 +21,8 @@ CHUNK_LINE = 4096
 CHUNK_EXTENSIONS = 16 * 1024
 """Bytes of extensions of all chunks of a body."""
 MOST_CONNECTIONS = 10_000
+WS_MESSAGE = 16 * 1024 * 1024
+"""Bytes of one WebSocket message; past it the connection is closed with 1009."""
 OUT_MEMORY = 1024 * 1024
 """Bytes of one response that are kept in memory for a client that reads slowly."""
 OUT_FILE = 1024 * 1024 * 1024
@@ -58,6 +60,7 @@ def _limits(settings: ServerSettings) -> dict[str, int]:
         "body_memory": settings.body_memory,
         "out_memory": OUT_MEMORY,
         "out_file": OUT_FILE,
+        "ws_message": WS_MESSAGE,
         "min_rate": settings.body_rate,
         "connections": settings.spawn or most_connections(),
     }

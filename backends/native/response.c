@@ -57,6 +57,22 @@ static char *put_framing(char *out, struct exchange *exchange, int64_t length) {
     return put(out, "\r\n", 2);
 }
 
+/* Server, Date, unless the application has given them. */
+static char *put_own_fields(char *out, const struct server *server, const struct head *head) {
+    if (!head->has_server)
+        out = put(out, "Server: " SERVER_NAME_TEXT "\r\n", 8 + sizeof SERVER_NAME_TEXT - 1 + 2);
+    if (!head->has_date)
+        out = put(out, server->date, server->date_len);
+    return out;
+}
+
+size_t response_tail(const struct server *server, const struct head *head, char *out) {
+    char *end = put(out, head->text, head->len);
+
+    end = put_own_fields(end, server, head);
+    return (size_t)(put(end, "\r\n", 2) - out);
+}
+
 static int head_into(struct lane *lane, struct exchange *exchange, int64_t length, PyObject *body) {
     const struct server *server = lane->server;
     const struct head *head = &exchange->head;
@@ -69,10 +85,7 @@ static int head_into(struct lane *lane, struct exchange *exchange, int64_t lengt
         return -1;
     }
     out = put(out, head->text, head->len);
-    if (!head->has_server)
-        out = put(out, "Server: " SERVER_NAME_TEXT "\r\n", 8 + sizeof SERVER_NAME_TEXT - 1 + 2);
-    if (!head->has_date)
-        out = put(out, server->date, server->date_len);
+    out = put_own_fields(out, server, head);
     out = put_framing(out, exchange, length);
     if (size > 0)
         out = put(out, PyBytes_AS_STRING(body), size);
