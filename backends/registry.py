@@ -45,7 +45,7 @@ BUILT_IN = {
 
 PREFERENCE = {
     Interface.WSGI: ("native", "waitress", "gevent", "wsgiref"),
-    Interface.ASGI: ("uvicorn", "granian", "hypercorn"),
+    Interface.ASGI: ("native", "uvicorn", "granian", "hypercorn"),
 }
 """What is taken when nobody says what to take: the first that is installed.
 
