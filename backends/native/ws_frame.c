@@ -377,7 +377,7 @@ static enum ws_kind take_pieces(struct ws_receiver *receiver, uint8_t *data, siz
 static enum ws_kind take_data(struct ws_receiver *receiver, uint8_t *data, size_t len,
                               struct ws_event *event)
 {
-    bool untouched = receiver->total == receiver->left && receiver->message.len == 0;
+    bool untouched = receiver->message.len == 0;
     receiver->left -= len;
     receiver->phase = receiver->left == 0 ? PHASE_HEAD : PHASE_PAYLOAD;
     bool last = receiver->left == 0 && (receiver->first & FIN) != 0;

@@ -228,6 +228,7 @@ def test_windows(bits: int) -> None:
         b"",
         b"\xff\xff\xff",
         b"\x06",  # the third type of block
+        b"\0\x0a\0\xf5\xffhello",  # a stored block of ten bytes
         HELLO[:-2],
         HELLO[:3],
         b"\0" + b"\0\5\0\0\0hello",  # LEN and NLEN differ

@@ -190,7 +190,10 @@ AFTER_SOMETHING = {
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_accepted(name: str) -> None:
     data, wanted = ACCEPTED[name]
-    assert keys(read_all_ways(data) if len(data) < 5000 else read([data])) == wanted
+    events = read_all_ways(data) if len(data) < 5000 else read([data])
+    assert keys(events) == wanted
+    for event in events:
+        assert event.ascii is (event.kind is Kind.TEXT and event.data.isascii())
 
 
 @pytest.mark.parametrize("name", REFUSED)
