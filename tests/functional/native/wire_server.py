@@ -28,7 +28,8 @@ class WireServer(Server):
 
     def _command(self, backend: str, app: str, fds: list[int], args: tuple[str, ...]) -> list[str]:
         command = super()._command(backend, app, fds, args)
-        return [*command[:-1], "--python-path", str(HERE), f"wire_apps:{app}"]
+        target = app if ":" in app else f"wire_apps:{app}"
+        return [*command[:-1], "--python-path", str(HERE), target]
 
     def seen(self) -> list[dict[str, Any]]:
         """The requests that the application got since this was last asked, in their order."""
@@ -83,8 +84,9 @@ class Nest(Nursery):
 class Shared:
     """One server for each backend, number of threads and family of sockets."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, app: str = "app") -> None:
         self._folder = folder
+        self._app = app
         self._nests: dict[tuple[str, int, int], tuple[Nest, WireServer]] = {}
 
     def get(self, backend: str, threads: int = 1, family: int = socket.AF_INET) -> WireServer:
@@ -96,7 +98,7 @@ class Shared:
             nest = Nest(folder)
             server = nest.serve(
                 backend,
-                "app",
+                self._app,
                 "--threads",
                 str(threads),
                 on=[nest.listen(socket.AddressFamily(family))],
