@@ -95,6 +95,14 @@ def test_a_record_stays_as_it_is() -> None:
         assert other == point
 
 
+def test_a_record_is_taken_apart_by_position() -> None:
+    match Point(1, 2):
+        case Point(x, y):
+            assert (x, y) == (1, 2)
+        case _:
+            pytest.fail("no match")
+
+
 def test_a_record_may_extend_another() -> None:
     named = Named(x=1, name="n")
     assert (named.x, named.y, named.name) == (1, 0, "n")
