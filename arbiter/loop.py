@@ -28,6 +28,8 @@ EVENTS = 16
 begins with the others the next time (epoll_wait(2))."""
 SLICE = 0.01
 """Seconds of a round for what is to be done soon; the rest is done in the next one."""
+TURN = 0.005
+"""Seconds of a round after which what is urgent is looked at again, before the others go on."""
 LONGEST_WAIT = 24 * 3600.0
 """Seconds; epoll_wait(2) counts milliseconds in an int, which is not quite 25 days."""
 
@@ -124,11 +126,16 @@ class Loop:
         self._running = True
         while self._running:
             others = self._epoll.poll(self._wait_time(), EVENTS)  # <- the arbiter's main loop
-            ready = [*self._urgent.poll(0), *others]
-            for fd, callback in [(fd, self._callbacks.get(fd)) for fd, _ in ready]:
+            known = [(fd, self._callbacks.get(fd)) for fd, _ in others]
+            self._run_urgent()
+            until = self.clock() + TURN
+            for fd, callback in known:
                 # One callback may have ended what another event is about.
                 if callback is not None and self._callbacks.get(fd) is callback:
                     self._call(callback)
+                    if self.clock() >= until:
+                        self._run_urgent()
+                        until = self.clock() + TURN
             self._run_timers()
             self._run_soon()
 
@@ -158,6 +165,12 @@ class Loop:
         if not self._timers:
             return None
         return min(max(0.0, self._timers[0][0] - self.clock()), LONGEST_WAIT)
+
+    def _run_urgent(self) -> None:
+        ready = [(fd, self._callbacks.get(fd)) for fd, _ in self._urgent.poll(0)]
+        for fd, callback in ready:
+            if callback is not None and self._callbacks.get(fd) is callback:
+                self._call(callback)
 
     def _run_timers(self) -> None:
         now = self.clock()

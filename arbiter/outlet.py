@@ -18,6 +18,8 @@ BIG_PIPE = 2**20
 """Size of the pipe of a process that fills its own; see pipe(7) for its limits."""
 ROUND = 2**19
 """Bytes per wake-up: enough for throughput, few enough to be fair to others."""
+TURN = 0.001
+"""Seconds per wake-up: on a busy machine the same bytes may take thirty times as long."""
 LONGEST_LINE = 2**20
 """A line that is longer is passed on in parts."""
 PATIENCE = 0.2
@@ -66,7 +68,7 @@ class Outlet:
         Descendants may hold the pipe longer than the process itself, so its
         exit alone does not end it.
         """
-        left = ROUND
+        left, until = ROUND, self._loop.clock() + TURN
         while left > 0 and self._fd >= 0 and not self._held:
             try:
                 data = os.read(self._fd, CHUNK)
@@ -80,6 +82,8 @@ class Outlet:
                 self._hold()
             if len(data) == CHUNK and not self._grown:
                 self._grow()
+            if self._loop.clock() >= until:
+                return
 
     def drain(self) -> None:
         """The process has ended: its last words are taken, whether there is room or not."""

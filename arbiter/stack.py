@@ -19,6 +19,7 @@ from chaussette.arbiter.logs import logging_as_before, set_up_logging
 from chaussette.arbiter.loop import Loop
 from chaussette.arbiter.pidfile import Pidfile
 from chaussette.arbiter.runtime import RuntimeDir
+from chaussette.arbiter.slice import shorten_slice
 from chaussette.arbiter.sockets import ListeningSocket, SocketTable, sockets_from_systemd
 from chaussette.arbiter.spawn import OpenFiles, seal_descriptors
 from chaussette.arbiter.streams import StreamTable, Writer
@@ -87,6 +88,7 @@ def run_stack(config: StackConfig, surroundings: Surroundings | None = None) -> 
             stack.callback(Pidfile(path).close)
         if is_host:
             OpenFiles.make_room(_fds_needed(config))
+            shorten_slice()
         arbiter = Arbiter(config, table, streams, Loop())
         arbiter.factory.groups.may_move = is_host
         arbiter.factory.groups.prepare(config.watchers)
