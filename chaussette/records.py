@@ -26,7 +26,8 @@ class Record:
 
     _names: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[dict[str, Any]] = {}
-    __match_args__: ClassVar[tuple[str, ...]] = ()
+    __match_args__ = ()
+    _by_position: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, *, kw_only: bool = False) -> None:
         own = [
@@ -35,13 +36,14 @@ class Record:
         defaults = {name: getattr(cls, name) for name in own if name in cls.__dict__}
         cls._names = (*cls._names, *own)
         cls._defaults = {**cls._defaults, **defaults}
-        cls.__match_args__ = (*cls.__match_args__, *(() if kw_only else own))
+        cls._by_position = (*cls._by_position, *(() if kw_only else own))
+        cls.__match_args__ = cls._by_position  # type: ignore[misc] # checkers make their own
 
     def __init__(self, *args: Any, **values: Any) -> None:
-        most = len(self.__match_args__)
+        most = len(self._by_position)
         if len(args) > most:
             raise TypeError(f"{type(self).__name__} takes {most} values by position")
-        given = dict(zip(self.__match_args__, args, strict=False))
+        given = dict(zip(self._by_position, args, strict=False))
         if twice := given.keys() & values.keys():
             raise TypeError(f"{type(self).__name__} was given {min(twice)!r} twice")
         given = {**self._defaults, **given, **values}
