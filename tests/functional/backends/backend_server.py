@@ -118,7 +118,7 @@ class Server:
             self.process = subprocess.Popen(
                 self._command(backend, app, fds, args),
                 env=self._environment(gate, address),
-                pass_fds=[*fds, self._board.fd],
+                pass_fds=[*fds, self._board.fd, *self._inherited()],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -144,6 +144,10 @@ class Server:
             SCOREBOARD: self._board.environment(0),
             backend_apps.GATE: gate.path,
         }
+
+    def _inherited(self) -> list[int]:
+        """Further descriptors that it gets."""
+        return []
 
     def connect(self) -> Wire:
         """A new connection on the first socket."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from backend_client import Response, Wire
 from wire_answers import ANSWERS, REFUSED, Given
-from wire_server import Nest, Shared, WireServer
+from wire_server import Nest, Shared
 
 
 def ask(wire: Wire, given: Given) -> Response:

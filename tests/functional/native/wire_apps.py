@@ -6,6 +6,7 @@ each call shows that no request was lost, doubled, or made of another one's body
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -80,6 +81,13 @@ def echo(environ: Environ, start: Any) -> Any:
 def hello(_environ: Environ, start: Any) -> Any:
     """As the name says."""
     return plain(start, b"hello")
+
+
+def objects(_environ: Environ, start: Any) -> Any:
+    """How many objects and blocks of memory Python has."""
+    SEEN.clear()
+    gc.collect()
+    return tell_json(start, [len(gc.get_objects()), sys.getallocatedblocks()])
 
 
 def pid(_environ: Environ, start: Any) -> Any:
@@ -319,7 +327,7 @@ WAYS: dict[str, Any] = {
             big,
             fail,
         ),
-        *(reads, files),
+        *(reads, files, objects),
         *(replaced, twice, no_exception, not_bytes, not_started, environ_gone),
     )
 }

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from backend_client import WAIT, Response, Wire
-from backend_server import Listener, Nursery, Server
+from backend_server import Gate, Listener, Nursery, Server
+
+from chaussette import handover
 
 HERE = Path(__file__).parent
 BACKENDS = ("native",)
@@ -24,7 +26,16 @@ BACKENDS = ("native",)
 
 
 class WireServer(Server):
-    """A worker that serves an application of wire_apps."""
+    """A worker that serves an application of wire_apps; `queue` is what siblings share."""
+
+    queue: handover.Queue | None = None
+
+    def _inherited(self) -> list[int]:
+        return list(self.queue.descriptors) if self.queue else []
+
+    def _environment(self, gate: Gate, notify: str) -> dict[str, str]:
+        more = {handover.ENVIRONMENT: self.queue.environment()} if self.queue else {}
+        return {**super()._environment(gate, notify), **more}
 
     def _command(self, backend: str, app: str, fds: list[int], args: tuple[str, ...]) -> list[str]:
         command = super()._command(backend, app, fds, args)
@@ -61,14 +72,18 @@ class WireServer(Server):
 
 
 class Nest(Nursery):
-    """Makes such servers."""
+    """Makes such servers; those of one test share `queue`, once it is set."""
+
+    queue: handover.Queue | None = None
 
     def start(
         self, backend: str, app: str, *args: str, on: list[Listener] | None = None
     ) -> WireServer:
         """A worker that may or may not come up."""
         listeners = on or [self.listen()]
-        server = WireServer(self.folder, self.gate, backend, app, listeners, *args)
+        server = WireServer.__new__(WireServer)
+        server.queue = self.queue
+        server.__init__(self.folder, self.gate, backend, app, listeners, *args)  # type: ignore[misc]
         self._closers.append(server)
         return server
 
