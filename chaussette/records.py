@@ -26,7 +26,7 @@ class Record:
 
     _names: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[dict[str, Any]] = {}
-    __match_args__ = ()
+    __match_args__: ClassVar[tuple[str, ...]] = ()
     _by_position: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, *, kw_only: bool = False) -> None:
