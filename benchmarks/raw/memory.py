@@ -20,6 +20,8 @@ NAMES = ("floor", "native", "native-t4", "native-asgi", "granian", "granian-bt4"
          "bjoern", "waitress", "gunicorn-gthread", "gunicorn-gevent", "uvicorn")  # fmt: skip
 IDLE = (1000, 5000)
 REQUESTS = 200_000
+HELLO = "rawhello:hello"
+"""W1 without what the other applications of its module import."""
 FIRST_SECONDS, STEP_SECONDS, MOST_STEPS = 1, 4, 10
 KIB_PER_MIB = 1024
 HEAD = ("server", "processes", "RSS MiB", "PSS MiB", "largest RSS",
@@ -38,7 +40,8 @@ def measure(tool: Tool) -> str:
 
 def _measured(server: Server, tool: Tool) -> list[str]:
     case = next(one for one in CASES if one.name == ("A1" if server.role == ASGI else "W1"))
-    served = Served(case.app, answer=case.floor_answer())
+    app = case.app if server.role == ASGI else HELLO
+    served = Served(app, answer=case.floor_answer())
     try:
         with running(server, served, tool.python) as up:
             answer.ask(up.port, case.request("127.0.0.1"))
