@@ -104,7 +104,7 @@ class FastgeventBackend(NativeBackend):
     def _end_requests(self) -> bool:
         """Kills what is left when the graceful timeout is over; whether all of it has ended."""
         for each in self._server.greenlets():
-            self._gevent.kill(each, block=False)
+            self._gevent.kill(each)
         end = time.monotonic() + LAST_WORDS
         while self._server.greenlets() and time.monotonic() < end:
             self._gevent.sleep(LOOK_INTERVAL)

@@ -46,14 +46,18 @@ class Gate:
 
     def wait(self, name: str) -> socket.socket:
         """Waits until the application is at this point; closing what is returned lets it go on."""
+        said, arrived = self.wait_any(name)
+        assert said == name
+        return arrived
+
+    def wait_any(self, name: str = "any point") -> tuple[str, socket.socket]:
+        """The same for whoever comes first, with its name."""
         wait_readable(self._socket.fileno(), f"application at {name!r}")
         arrived, _ = self._socket.accept()
         self._held.append(arrived)
         arrived.settimeout(WAIT)
         with arrived.makefile("rb") as stream:
-            said = stream.readline().decode().rstrip("\n")
-        assert said == name
-        return arrived
+            return stream.readline().decode().rstrip("\n"), arrived
 
     def is_quiet(self) -> bool:
         """Whether nobody is waiting to be let in."""

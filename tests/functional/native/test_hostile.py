@@ -84,6 +84,8 @@ def test_slow_bodies_do_not_either(nest: Nest, backend: str, threads: int) -> No
 def test_slow_readers_get_every_byte_and_cost_little_memory(
     nest: Nest, backend: str, threads: int, how: str
 ) -> None:
+    if backend == "fastgevent" and how.isdigit():
+        pytest.skip("its applications wait: tests/functional/fastgevent/test_slow_readers.py")
     server = serve(nest, backend, threads, "--keep-alive", "60")
     server.is_well()
     wires = [small_window(server) for _ in range(10)]
@@ -267,6 +269,8 @@ def test_limits_of_the_body(nest: Nest, backend: str, threads: int) -> None:
 
 
 def test_limit_of_connections(nest: Nest, backend: str, threads: int) -> None:
+    if backend == "fastgevent":
+        pytest.skip("there --spawn limits requests: tests/functional/fastgevent/test_waiting.py")
     server = serve(nest, backend, threads, "--spawn", "5")
     wires = [server.connect() for _ in range(8)]
     for wire in wires:

@@ -21,7 +21,7 @@ from backend_server import Gate, Listener, Nursery, Server
 from chaussette import handover
 
 HERE = Path(__file__).parent
-BACKENDS = ("native",)
+BACKENDS = ("native", "fastgevent")
 """Those that keep all of these rules."""
 
 
