@@ -34,6 +34,7 @@ core = Extension(
     extra_compile_args=[
         "-std=c11",
         "-O3",
+        "-fvisibility=hidden",  # calls between the files are direct
         "-fno-strict-aliasing",
         "-Wall",
         "-Wextra",

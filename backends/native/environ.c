@@ -370,15 +370,24 @@ static PyObject *path_of(struct name_cache *names, struct slice path) {
     return value;
 }
 
-static int put_line(struct name_cache *names, PyObject *environ, const struct request *request) {
-    PyObject *path = path_of(names, request->path), *value;
-    int result = path ? PyDict_SetItem(environ, KEYS[KEY_PATH], path) : -1;
+static int put_path(struct name_cache *names, PyObject *environ, const struct request *request) {
+    PyObject *path = path_of(names, request->path);
+    PyObject *target = remembered(&names->target.value, request->target);
+    int result = -1;
 
+    if (path != NULL && target != NULL && PyDict_SetItem(environ, KEYS[KEY_PATH], path) == 0)
+        result = PyDict_SetItem(environ, KEYS[KEY_TARGET], target);
     Py_XDECREF(path);
-    if (result < 0 || put_method(names, environ, request->method) < 0)
+    return result;
+}
+
+static int put_line(struct name_cache *names, PyObject *environ, const struct request *request) {
+    PyObject *value;
+
+    if (put_method(names, environ, request->method) < 0)
         return -1;
-    value = remembered(&names->target.value, request->target);
-    if (value == NULL || PyDict_SetItem(environ, KEYS[KEY_TARGET], value) < 0)
+    if (!slice_equals(request->target, "/") && /* which is the template's */
+        put_path(names, environ, request) < 0)
         return -1;
     if (request->query.len > 0) {
         value = remembered(&names->query.value, request->query);
