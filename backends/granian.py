@@ -19,7 +19,7 @@ from typing import Any
 
 from chaussette import workerlog
 from chaussette.application import Interface
-from chaussette.backends.aio import LAST_WORDS, LOGGER, close_loop, new_loop
+from chaussette.backends.aio import LAST_WORDS, LOGGER, close_loop
 from chaussette.backends.base import Can, Declaration, Requirement, Task, heartbeat_period
 from chaussette.backends.cloop import LoopDrain
 from chaussette.backends.counting import (
@@ -33,6 +33,7 @@ from chaussette.backends.counting import (
 )
 from chaussette.backends.drain import Drain
 from chaussette.backends.library import library
+from chaussette.backends.loops import new_loop
 from chaussette.backends.repairs import Headers, Started, add_headers, name_server
 from chaussette.backends.tls import server_context
 from chaussette.errors import AppLoadError
