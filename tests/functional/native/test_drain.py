@@ -53,7 +53,7 @@ def test_pipelined_requests_end_with_the_one_that_says_so(
 
 
 def test_a_slow_reader_gets_all_of_it(nest: Nest, backend: str, threads: int) -> None:
-    server = serve(nest, backend, threads)
+    server = serve(nest, backend, threads, "--graceful-timeout", "60")
     wires = [server.connect() for _ in range(3)]
     for wire, how in zip(wires, ("one", "file", "10000"), strict=True):
         wire.ask(f"/big?{how}")
@@ -62,7 +62,7 @@ def test_a_slow_reader_gets_all_of_it(nest: Nest, backend: str, threads: int) ->
     assert all(wire.read().complete for wire in wires)
     for wire in wires:
         wire.socket.close()
-    assert server.wait_exit() == 0
+    assert server.wait_exit(70) == 0
 
 
 def test_uploads_and_heads_under_way_are_finished(nest: Nest, backend: str, threads: int) -> None:
