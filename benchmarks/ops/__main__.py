@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ops import peers, proc
+from benchmarks.ops.everything import measure_everything
 from benchmarks.ops.losses import measure_reload
 from benchmarks.ops.memory import measure_pss
 from benchmarks.ops.processes import measure_idle, measure_respawn, measure_start
@@ -33,6 +34,7 @@ MEASURES: dict[str, Callable[[Options], list[Row]]] = {
     "scale": measure_scale,
     "commands": measure_commands,
     "restarts": measure_restarts,
+    "everything": measure_everything,
 }
 ALIASES = {"rss": "idle"}
 """The memory of a manager is read where its idle cost is."""

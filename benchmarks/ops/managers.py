@@ -20,6 +20,18 @@ from benchmarks.ops.daemon import Daemon, free_port
 
 CTL_TIMEOUT = 90.0
 OURS = "chaussette"
+EVERYTHING = "chaussette with everything"
+HOOKS = "def yes(**_words):\n    return True\n"
+PLUGIN = """\
+from chaussette.arbiter.plugins import CircusPlugin
+
+
+class Listener(CircusPlugin):
+    name = "listener"
+
+    def handle_recv(self, data):
+        pass
+"""
 PYTHON_ENV = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
 
 
@@ -190,6 +202,8 @@ def tickers(kind: str, folder: Path, ticker: Path, births: Births, count: int) -
     watcher = ini("watcher:p", cmd=command, numprocesses=count)
     if kind == OURS:
         return Circusd(folder, watcher)
+    if kind == EVERYTHING:
+        return loaded(folder, command, count)
     if kind == "circus":
         return PeerCircus(peers.python_of(peers.CIRCUS), folder, watcher)
     if kind == "supervisord":
@@ -205,6 +219,27 @@ def tickers(kind: str, folder: Path, ticker: Path, births: Births, count: int) -
         return supervisord(peers.python_of(peers.SUPERVISOR), folder, program)
     python = peers.python_of(peers.GUNICORN)
     return gunicorn(python, folder, births, workers=count, port=free_port(), report_fork=True)
+
+
+def loaded(folder: Path, command: str, count: int) -> Circusd:
+    """Our circusd with hooks, a plugin, streams to files, the statsd process and containment."""
+    (folder / "bench_hooks.py").write_text(HOOKS)
+    (folder / "bench_plugin.py").write_text(PLUGIN)
+    options = {
+        "stdout_stream.filename": folder / "out.log",
+        "stderr_stream.filename": folder / "err.log",
+        "hooks.after_start": "bench_hooks.yes",
+        "hooks.before_stop": "bench_hooks.yes",
+        "memory_max": "1G",
+        "containment": "best-effort",
+    }
+    return Circusd(
+        folder,
+        ini("watcher:p", cmd=command, numprocesses=count, **options),
+        ini("plugin:listener", use="bench_plugin.Listener"),
+        circus={"statsd": True},
+        env={"PYTHONPATH": f"{peers.ROOT}:{folder}"},
+    )
 
 
 def many_tickers(

@@ -39,13 +39,14 @@ def measure_respawn(options: Options) -> list[Row]:
         for kind in found:
             # A manager that looks at its processes now and then takes seconds each time.
             fast = kind in ("chaussette", "gunicorn")
-            values = _respawn(kind, options.kills if fast else options.peer_kills)
+            values = respawn_times(kind, options.kills if fast else options.peer_kills)
             found[kind] += values
             say(f"respawn {number + 1}/{options.rounds} {kind}: {_short(values)} ms")
     return [{"manager": kind, "unit": "ms", **spread(values)} for kind, values in found.items()]
 
 
-def _respawn(kind: str, kills: int) -> list[float]:
+def respawn_times(kind: str, kills: int) -> list[float]:
+    """Milliseconds, one for each kill."""
     with scratch() as folder, contextlib.closing(Births()) as births:
         write_app(folder)
         daemon = managers.tickers(kind, folder, build_ticker(folder), births, 4)
@@ -75,7 +76,7 @@ def measure_start(options: Options) -> list[Row]:
     apps = f"{options.app_workers} app workers"
     for number in range(options.rounds):
         for kind in simple:
-            found.setdefault((kind, what), []).append(_start(kind, options.many))
+            found.setdefault((kind, what), []).append(start_time(kind, options.many))
             say(f"start {number + 1}/{options.rounds} {kind}: {found[kind, what][-1]:.2f} s")
         for kind in ("chaussette", "gunicorn") if options.peers else ("chaussette",):
             found.setdefault((kind, apps), []).append(_start_apps(kind, options.app_workers))
@@ -88,7 +89,8 @@ def measure_start(options: Options) -> list[Row]:
     ]
 
 
-def _start(kind: str, count: int) -> float:
+def start_time(kind: str, count: int) -> float:
+    """Seconds until so many processes have begun."""
     with scratch() as folder, contextlib.closing(Births()) as births:
         daemon = managers.tickers(kind, folder, build_ticker(folder), births, count)
         return _seconds_to(count, daemon, births)
@@ -117,7 +119,7 @@ def measure_idle(options: Options) -> list[Row]:
     found: dict[str, list[Row]] = {kind: [] for kind in options.managers()}
     for number in range(min(options.rounds, 3)):
         for kind in found:
-            row = _idle(kind, options)
+            row = idle_cost(kind, options)
             found[kind].append(row)
             say(
                 f"idle {number + 1} {kind}: {row['cpu_percent']} % of a core, "
@@ -126,7 +128,8 @@ def measure_idle(options: Options) -> list[Row]:
     return [{"manager": kind, **_middle(rows)} for kind, rows in found.items()]
 
 
-def _idle(kind: str, options: Options) -> Row:
+def idle_cost(kind: str, options: Options) -> Row:
+    """What the manager takes in `options.idle_seconds`."""
     with scratch() as folder, contextlib.closing(Births()) as births:
         write_app(folder)
         count = options.idle_processes
