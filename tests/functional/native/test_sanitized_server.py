@@ -19,12 +19,18 @@ LONG = "not 500 and not 200_000 and not memory"
 
 def run(copy: Path, environment: dict[str, str], *options: str) -> None:
     """The suite, on the copy."""
-    # Pytest itself runs without the extension, and so without the sanitizers' libraries; its
-    # workers get them from the environment.
+    # From the copy: Python looks in the current directory first.
     path = os.pathsep.join([str(copy), environment.get("PYTHONPATH", "")])
     command = [sys.executable, *options, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += [
+        "-c",
+        str(sanitized.CHECKOUT / "pyproject.toml"),
+        "--rootdir",
+        str(sanitized.CHECKOUT),
+    ]
     done = subprocess.run(
         [*command, "-k", LONG, *SUITE],
+        cwd=copy,
         env={**environment, "PYTHONPATH": path},
         capture_output=True,
         text=True,
