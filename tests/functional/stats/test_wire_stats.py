@@ -27,7 +27,8 @@ from chaussette.control.consumer import CircusConsumer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 Subscribe = Callable[..., Subscriber]
-ROWS, COLUMNS = 50, 120
+ROWS, COLUMNS = 60, 400
+"""PyPI's circus-top cuts its lines at the edge, and a command line may be long."""
 
 
 @pytest.fixture(scope="module")
