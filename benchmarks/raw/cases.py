@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from benchmarks.raw.apps import rawasgi, rawwsgi
-from benchmarks.raw.servers import ASGI, THREADS, WSGI
+from benchmarks.raw.servers import ASGI, GREENLETS, THREADS, WSGI
 
 Fields = tuple[tuple[str, str], ...]
 BROWSER: Fields = (
@@ -102,6 +102,9 @@ CASES: tuple[Case, ...] = (
     Case("C5k", "WSGI hello, 5000 connections", WSGI, "rawwsgi:hello", connections=5000),
     Case("T4", "WSGI hello, 4 threads", THREADS, "rawwsgi:hello"),
     Case("T4s", "WSGI, 20 ms asleep, 4 threads", THREADS, "rawwsgi:sleeping", floor=False),
+    Case("G1", "WSGI hello, greenlets", GREENLETS, "rawwsgi:hello"),
+    Case("G1k", "WSGI, 50 ms asleep in greenlets, 1000 connections", GREENLETS,
+         "rawgevent:sleeping", connections=1000, floor=False),
     Case("A1", "ASGI hello", ASGI, "rawasgi:hello"),
     Case("A1s", "ASGI hello, suspends once", ASGI, "rawasgi:suspending"),
     Case("A2", "Starlette JSON, browser fields", ASGI, "rawstarlette:application",
@@ -152,6 +155,10 @@ TARGETS: tuple[Target, ...] = (
     Target("T4", "native-t4", "granian-t4", 1.0),
     Target("T4", "native-t4", "gunicorn-gthread-t4", 1 / 5),
     Target("T4s", "native-t4", "granian-t4", least=1.0, measure="rps"),
+    Target("G1", "fastgevent-g", "gunicorn-gevent-g", 0.10),
+    Target("G1", "fastgevent-spawn-g", "gunicorn-gevent-g", 0.13),
+    *(Target("G1k", ours, "gunicorn-gevent-g", 0.25)
+      for ours in ("fastgevent-g", "fastgevent-spawn-g")),
     Target("A1", "native-asgi", "granian-asgi", 1 / 2.4),
     Target("A1", "native-asgi", "uvicorn", 1 / 3),
     Target("A2", "native-asgi", "granian-asgi", 1 / 1.05),

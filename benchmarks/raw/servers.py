@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-WSGI, ASGI, THREADS, FLOOR = "wsgi", "asgi", "threads", "floor"
-OURS = ("native", "native-asgi", "native-t4", "fastgevent")
+WSGI, ASGI, THREADS, GREENLETS, FLOOR = "wsgi", "asgi", "threads", "greenlet", "floor"
+OURS = ("native", "native-asgi", "native-t4", "fastgevent", "fastgevent-g")
 """What the others are compared with, where it is here."""
 
 
@@ -124,6 +124,14 @@ SERVERS: tuple[Server, ...] = (
     Server("native-asgi", ASGI, _ours("native", "--interface", "asgi"), backend="native",
            many=WORKERS),
     Server("fastgevent", WSGI, _ours("fastgevent"), backend="fastgevent", many=WORKERS),
+    Server("fastgevent-spawn", WSGI, _ours("fastgevent", "--greenlet", "spawn"),
+           backend="fastgevent", many=WORKERS, only=("W1",)),
+    Server("fastgevent-g", GREENLETS, _ours("fastgevent"), backend="fastgevent", many=WORKERS),
+    Server("fastgevent-spawn-g", GREENLETS, _ours("fastgevent", "--greenlet", "spawn"),
+           backend="fastgevent", many=WORKERS),
+    Server("gunicorn-gevent-g", GREENLETS, _gunicorn("gevent"), package="gunicorn",
+           module="gevent", many=WORKERS),
+    Server("pywsgi-g", GREENLETS, _launched("pywsgi_nodelay"), package="gevent", module="gevent"),
     Server("granian", WSGI, _granian("wsgi", "--blocking-threads", "1", "--runtime-mode", "st"),
            package="granian", module="granian", many=GRANIAN_WORKERS, leaves_out=GRANIAN_GAPS),
     Server("granian-bt4", WSGI, _granian("wsgi", "--blocking-threads", "4", "--runtime-mode", "st"),

@@ -16,11 +16,19 @@ from benchmarks.raw.answer import BadAnswer
 from benchmarks.raw.cases import Case
 from benchmarks.raw.figures import percentile
 from benchmarks.raw.running import Cores, Served, last_words, running, say
-from benchmarks.raw.servers import ASGI, Server
+from benchmarks.raw.servers import ASGI, GREENLETS, Server
 from benchmarks.raw.tool import Tool
 
-NAMES = ("native-asgi", "granian-asgi", "uvicorn", "hypercorn")
-CASE = Case("ticker", "ASGI hello beside a ticker", ASGI, "rawasgi:ticker", connections=256)
+NAMES = (
+    "native-asgi", "granian-asgi", "uvicorn", "hypercorn",
+    "fastgevent-g", "fastgevent-spawn-g", "gunicorn-gevent-g", "pywsgi-g",
+)  # fmt: skip
+CASES = {
+    ASGI: Case("ticker", "ASGI hello beside a ticker", ASGI, "rawasgi:ticker", connections=256),
+    GREENLETS: Case(
+        "ticker", "WSGI hello beside a ticker", GREENLETS, "rawgevent:ticker", connections=256
+    ),
+}
 LATE = b"GET /late HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 SECONDS = 4
 MS = 1e3
@@ -37,17 +45,17 @@ def measure(tool: Tool) -> str:
 
 
 def _measured(server: Server, tool: Tool) -> list[str]:
-    cores = Cores.here()
+    cores, case = Cores.here(), CASES[server.role]
     seconds = 1 if tool.quick else SECONDS
     try:
         with (
             tempfile.TemporaryDirectory(prefix="raw-") as folder,
-            running(server, Served(CASE.app), tool.python, cores) as up,
+            running(server, Served(case.app), tool.python, cores) as up,
         ):
             path = Path(folder) / "case.lua"
-            path.write_text(wrk.script(CASE))
+            path.write_text(wrk.script(case))
             answer.ask(up.port, LATE)
-            load = wrk.run(wrk.command(CASE, up.port, seconds, path, cores.loader), seconds)
+            load = wrk.run(wrk.command(case, up.port, seconds, path, cores.loader), seconds)
             late = [one * MS for one in json.loads(answer.ask(up.port, LATE).body)]
     except (DaemonEnded, BadAnswer, wrk.LoaderFailed) as error:
         return [last_words(error), *[""] * 4]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -44,8 +45,20 @@ def pywsgi(app: Any, port: int, threads: int) -> None:
     server.WSGIServer((HOST, port), app, log=None).serve_forever()
 
 
+def pywsgi_nodelay(app: Any, port: int, threads: int) -> None:
+    """The same without its stalls on keep-alive."""
+    del threads
+    server = importlib.import_module("gevent.pywsgi")
+    listener = importlib.import_module("gevent.socket").socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.bind((HOST, port))
+    listener.listen(4096)
+    server.WSGIServer(listener, app, log=None).serve_forever()
+
+
 SERVERS: dict[str, Callable[[Any, int, int], None]] = {
-    one.__name__: one for one in (bjoern, fastwsgi, meinheld, cheroot, pywsgi)
+    one.__name__: one for one in (bjoern, fastwsgi, meinheld, cheroot, pywsgi, pywsgi_nodelay)
 }
 
 
