@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import gc
 import json
 import sys
 from collections.abc import Callable
@@ -114,6 +116,13 @@ async def flood(scope: Any, receive: Any, send: Any) -> None:
     except OSError as error:
         tell(f"{type(error).__name__} {(await receive())['type']}")
         raise
+
+
+async def pour(scope: Any, receive: Any, send: Any) -> None:
+    """The same, and tells nobody."""
+    await begin(send)
+    while True:
+        await give(send, BLOCK, more=True)
 
 
 async def two_receivers(scope: Any, receive: Any, send: Any) -> None:
@@ -318,12 +327,31 @@ async def echo_stream(scope: Any, receive: Any, send: Any) -> None:
     await give(send, b"")
 
 
+async def objects(scope: Any, receive: Any, send: Any) -> None:
+    """How many objects there are, how many blocks of memory, and how many tasks."""
+    gc.collect()
+    tasks = len(asyncio.all_tasks())
+    await tell_json(send, [len(gc.get_objects()), sys.getallocatedblocks(), tasks])
+
+
+async def drop(scope: Any, receive: Any, send: Any) -> None:
+    """Waits for a client that leaves, in two ways at once, with one that gives up."""
+    waiter = asyncio.create_task(receive())
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(receive(), 0.0001)
+    try:
+        while True:
+            await begin(send) if waiter.done() else await asyncio.sleep(0)
+    finally:
+        waiter.cancel()
+
+
 WAYS: dict[str, Callable[[Any, Any, Any], Any]] = {
     way.__name__.rstrip("_").replace("_", "-"): way
     for way in (
         *(errors, parts, hold, ignore, flood, two_receivers, late_read, sse, pathsend, sleep),
         *(background, outlive, nothing, raises, asyncio_, anyio_, block, unawaited, state, stuck),
-        *(echo_stream,),
+        *(echo_stream, objects, drop, pour),
     )
 }
 
@@ -397,6 +425,3 @@ class Two:
 
     async def __call__(self, receive: Any, send: Any) -> None:
         await app(self._scope, receive, send)
-
-
-assert sys.version_info >= (3, 11)

@@ -133,9 +133,7 @@ def test_no_continue_inside_a_response(server: WireServer) -> None:
     assert everything.startswith(b"HTTP/1.1 200 ") and b"100 Continue" not in everything
 
 
-def test_an_application_that_does_not_read_bounds_its_client(
-    nest: Nest, server: WireServer
-) -> None:
+def test_an_application_that_does_not_read_bounds_memory(nest: Nest, server: WireServer) -> None:
     size = 50 * MEGABYTE
     with server.connect() as wire:
         assert wire.get("/hello").status == 200
@@ -168,7 +166,7 @@ def fill(end: socket.socket, size: int) -> tuple[int, bool]:
 
 
 @pytest.mark.parametrize("block", [1000, 65536, 5 * MEGABYTE])
-def test_a_slow_reader_bounds_the_application(nest: Nest, server: WireServer, block: int) -> None:
+def test_a_slow_reader_bounds_memory(nest: Nest, server: WireServer, block: int) -> None:
     with server.connect() as wire:
         assert wire.get("/hello").status == 200
         before = server.memory()
