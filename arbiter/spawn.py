@@ -8,6 +8,7 @@ control groups, LISTEN_PID) is left to launch.py, at the price of one Python sta
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import resource
@@ -25,6 +26,16 @@ from chaussette.errors import SpawnError
 from chaussette.settings.watcher import RLIMITS, WatcherSettings
 
 _SPAWNING = threading.Lock()
+SHELL = "/bin/sh"
+_ENTER = """\
+count=$1; shift
+while [ "$count" -gt 0 ]; do
+    echo 0 > "$1" || exit 127
+    shift; count=$((count - 1))
+done
+exec "$@"
+"""
+"""Enters the control groups whose files come first, and becomes the rest."""
 _LAUNCH = str(Path(__file__).with_name("launch.py"))
 
 
@@ -103,6 +114,31 @@ def seal_descriptors() -> None:
                 os.set_inheritable(int(name), False)
 
 
+def _shell_will_do(
+    command: Command,
+    settings: WatcherSettings,
+    identity: Identity,
+    moves: Sequence[tuple[int, int]],
+) -> bool:
+    """Whether control groups are all that is to be entered: then dash does it in a tenth of the
+    time that Python takes to start. (Other shells add variables to the environment, and this
+    one calls a program by its path, so that a program of another name is not for it.)
+    """
+    return (
+        not settings.rlimits
+        and not settings.listen_pid
+        and not moves
+        and (identity.uid, identity.gid, identity.groups) == (None, None, None)
+        and Path(command.program).name == Path(command.argv[0]).name
+        and _is_dash()
+    )
+
+
+@functools.cache
+def _is_dash() -> bool:
+    return Path(SHELL).resolve().name == "dash"
+
+
 def _launched(
     command: Command, settings: WatcherSettings, identity: Identity, descriptors: Descriptors
 ) -> tuple[str, list[str], dict[str, Any]]:
@@ -115,6 +151,9 @@ def _launched(
         }
         given = {key: value for key, value in who.items() if value is not None}
         return command.program, list(command.argv), given
+    if _shell_will_do(command, settings, identity, moves):
+        words = [str(len(doors)), *doors, command.program, *command.argv[1:]]
+        return SHELL, [SHELL, "-c", _ENTER, SHELL, *words], {}
     spec = {
         "doors": list(doors),
         "moves": list(moves),
