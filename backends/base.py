@@ -51,6 +51,7 @@ class Can(enum.Flag):
     PROXY_PROTOCOL = enum.auto()
     LIMITS = enum.auto()
     BODY_LIMIT = enum.auto()
+    WEBSOCKET_LIMITS = enum.auto()
 
 
 REASONS: Mapping[Can, str] = {
@@ -60,6 +61,7 @@ REASONS: Mapping[Can, str] = {
     Can.GREENLET: "it has no other way to run requests in greenlets",
     Can.LIMITS: "its sizes and times of requests are fixed, or other ones",
     Can.BODY_LIMIT: "it does not bound bodies so: let the proxy in front or the application",
+    Can.WEBSOCKET_LIMITS: "it has no WebSockets, or their limits are its own",
 }
 """Why a backend lacks a capability, where it does not give a reason of its own in `limits`."""
 

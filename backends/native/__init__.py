@@ -67,7 +67,8 @@ class NativeBackend(Reopens):
         | Can.PROXY_HEADERS
         | Can.PROXY_PROTOCOL
         | Can.LIMITS
-        | Can.BODY_LIMIT,
+        | Can.BODY_LIMIT
+        | Can.WEBSOCKET_LIMITS,
         requirement=REQUIREMENT,
         limits={
             Can.THREADS: "an ASGI application runs on one event loop: use --workers",
@@ -78,6 +79,7 @@ class NativeBackend(Reopens):
             Can.THREADS: Interface.WSGI,
             Can.LIFESPAN: Interface.ASGI,
             Can.WEBSOCKET: Interface.ASGI,
+            Can.WEBSOCKET_LIMITS: Interface.ASGI,
         },
         notes=(
             "--spawn limits connections: requests are limited by --threads already.",

@@ -205,7 +205,7 @@ static void end_response(struct call *call, PyObject *error) {
     struct exchange *exchange = call->exchange;
     struct lane *lane = call->server->lanes[0];
 
-    if (call->socket != NULL && exchange->conn->state != CONN_CLOSED) {
+    if (call->socket != NULL && !call->gone && exchange->conn->state != CONN_CLOSED) {
         ws_ended(call, error != NULL);
         return;
     }
@@ -229,7 +229,7 @@ void call_ended(struct call *call, PyObject *error) {
     loop_refresh(call->server);
     if (error != NULL && !(call->gone && is_of_the_peer(error)))
         report(call->server, error, exchange ? exchange->environ : NULL);
-    else if (exchange != NULL && error == NULL && !call->gone && call->socket == NULL)
+    else if (exchange != NULL && error == NULL && !call->gone && !ws_is_open(call))
         report_incomplete(call);
     if (call->exchange != NULL)
         end_response(call, error);

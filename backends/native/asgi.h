@@ -47,8 +47,8 @@ void scope_cache_free(struct scope_cache *cache);
 
 /* ---- asgi_await.c --------------------------------------------------------------- */
 /* What an operation finds when it is tried (`message` is NULL when it was taken before): a new
- * reference in *result (1), that it has to wait for the future in *future, a new reference (0),
- * or an exception (-1). */
+ * reference in *result (1), that it has to wait for the future in *future, a new reference, or,
+ * if that is NULL, for a turn of the loop (0), or an exception (-1). */
 typedef int attempt(struct call *call, PyObject *message, PyObject **result, PyObject **future);
 int awaitables_ready(void);
 /* An awaitable (and a coroutine by its methods) that tries until it need not wait. */
@@ -64,6 +64,8 @@ attempt http_receive, http_send;
 int http_ready(void);
 /* Renders the fields that the application gives. 0, or -1 with an exception. */
 int read_headers(struct exchange *exchange, PyObject *headers);
+/* The exception of whoever sends when the peer has gone: an OSError. Returns -1. */
+int raise_gone(void);
 /* Whether an exception, or what it came of, is what send() raises when the peer has gone. */
 bool is_of_the_peer(PyObject *error);
 

@@ -130,6 +130,10 @@ static PySendResult operation_send(PyObject *self, PyObject *value, PyObject **r
             return PYGEN_RETURN;
         case 0:
             Py_CLEAR(operation->message); /* it is sent; what is left is to wait */
+            if (future == NULL && !PyErr_Occurred()) { /* for others to have a turn */
+                *result = Py_NewRef(Py_None);
+                return PYGEN_NEXT;
+            }
             if (future != NULL && wait_for(operation, future) == 0)
                 continue;
             break;

@@ -154,6 +154,15 @@ static bool is_servers_own(struct exchange *exchange, struct slice name, struct 
     return slice_is(name, "transfer-encoding", 17);
 }
 
+/* What websocket.accept may not bring along (ASGI WebSocket specification, Accept). */
+static bool is_handshakes(const struct exchange *exchange, struct slice name) {
+    return exchange->head.status == 101 &&
+           (slice_is(name, "upgrade", 7) || slice_is(name, "content-length", 14) ||
+            slice_is(name, "sec-websocket-accept", 20) ||
+            slice_is(name, "sec-websocket-protocol", 22) ||
+            slice_is(name, "sec-websocket-extensions", 24));
+}
+
 static int read_pair(struct exchange *exchange, PyObject *pair) {
     PyObject *fast = PySequence_Fast(pair, "a response header must be a (name, value) pair");
     PyObject *const *items = fast ? PySequence_Fast_ITEMS(fast) : NULL;
@@ -163,7 +172,11 @@ static int read_pair(struct exchange *exchange, PyObject *pair) {
         return -1;
     if (PySequence_Fast_GET_SIZE(fast) != 2 || !PyBytes_Check(items[0]) || !PyBytes_Check(items[1]))
         done = wrong("a response header must be a pair of bytes, not %.200R", pair);
-    else if (!is_servers_own(exchange, slice_of(items[0]), slice_of(items[1])))
+    else if (is_handshakes(exchange, slice_of(items[0]))) {
+        PyErr_Format(PyExc_ValueError, "header %R is the server's own in a WebSocket's handshake%s",
+                     items[0], "; for a subprotocol there is the key subprotocol");
+        done = -1;
+    } else if (!is_servers_own(exchange, slice_of(items[0]), slice_of(items[1])))
         done = head_field(&exchange->head, slice_of(items[0]), slice_of(items[1]));
     Py_DECREF(fast);
     return done;
@@ -214,7 +227,7 @@ static int send_start(struct call *call, PyObject *message) {
     return 0;
 }
 
-static int gone(void) {
+int raise_gone(void) {
     PyErr_SetString(CLIENT_GONE, "the client has gone");
     return -1;
 }
@@ -226,7 +239,7 @@ static int broken(struct call *call) {
     PyErr_Fetch(&type, &value, &traceback);
     call_lost(call);
     PyErr_Restore(type, value, traceback);
-    return type != NULL ? -1 : gone();
+    return type != NULL ? -1 : raise_gone();
 }
 
 bool is_of_the_peer(PyObject *error) {
@@ -337,7 +350,7 @@ int http_send(struct call *call, PyObject *message, PyObject **result, PyObject 
     bool lost = call->exchange != NULL && call->exchange->conn->state == CONN_CLOSED;
 
     if (lost || (call->exchange == NULL && call->gone))
-        return lost ? broken(call) : gone();
+        return lost ? broken(call) : raise_gone();
     if (message != NULL && call->exchange == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "the response is complete already");
         return -1;

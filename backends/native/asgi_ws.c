@@ -18,6 +18,8 @@ enum ws_state { WS_CONNECTING, WS_OPEN, WS_CLOSED };
 
 struct websocket {
     uint8_t state;           /* enum ws_state */
+    bool said_end;           /* and websocket.disconnect */
+    bool gave_way;           /* since then, before it has it again */
     bool said_connect;       /* the application has had websocket.connect */
     bool pinged;             /* a ping is not answered yet */
     bool heard;              /* something came since the last look */
@@ -37,6 +39,7 @@ static const struct ws_deflate_level LEVEL = {.level = 6, .memory = 5};
 
 static PyObject *TYPE, *BYTES, *TEXT, *CODE, *REASON, *SUBPROTOCOL, *HEADERS, *SUBPROTOCOLS;
 static PyObject *CONNECT, *RECEIVE, *DISCONNECT, *SCHEME, *WS, *WSS, *HTTPS, *WEBSOCKET, *METHOD;
+static PyObject *EXTENSIONS;
 
 static PyObject *word(const char *text) { return PyUnicode_InternFromString(text); }
 
@@ -58,7 +61,16 @@ int ws_ready(void) {
     HTTPS = word("https");
     WEBSOCKET = word("websocket");
     METHOD = word("method");
+    EXTENSIONS = word("extensions");
     return PyErr_Occurred() ? -1 : 0;
+}
+
+/* Steals `value`. */
+static int put(PyObject *message, PyObject *key, PyObject *value) {
+    int done = value ? PyDict_SetItem(message, key, value) : -1;
+
+    Py_XDECREF(value);
+    return done;
 }
 
 /* ---- the handshake ------------------------------------------------------------------ */
@@ -89,6 +101,7 @@ static int make_scope(PyObject *scope, const struct ws_handshake *handshake) {
     if (done == 0 && (PyDict_SetItem(scope, TYPE, WEBSOCKET) < 0 ||
                       PyDict_SetItem(scope, SCHEME, secure ? WSS : WS) < 0 ||
                       PyDict_SetItem(scope, SUBPROTOCOLS, names) < 0 ||
+                      put(scope, EXTENSIONS, PyDict_New()) < 0 ||
                       PyDict_DelItem(scope, METHOD) < 0))
         done = -1;
     Py_XDECREF(names);
@@ -121,14 +134,6 @@ int ws_head(struct lane *lane, struct exchange *exchange, const struct request *
 }
 
 /* ---- messages to the application --------------------------------------------------------- */
-
-/* Steals `value`. */
-static int put(PyObject *message, PyObject *key, PyObject *value) {
-    int done = value ? PyDict_SetItem(message, key, value) : -1;
-
-    Py_XDECREF(value);
-    return done;
-}
 
 static PyObject *message_of(PyObject *type) {
     PyObject *message = PyDict_New();
@@ -197,6 +202,13 @@ int ws_receive(struct call *call, PyObject *unused, PyObject **result, PyObject 
     } else if (PyList_GET_SIZE(socket->queue) > 0) {
         *result = take(call);
     } else if (call->gone || call->exchange == NULL || socket->state == WS_CLOSED) {
+        /* Who asks for more and more behind the end must not keep the loop for that. */
+        if (socket->said_end && !socket->gave_way) {
+            socket->gave_way = true;
+            return 0;
+        }
+        socket->said_end = true;
+        socket->gave_way = false;
         *result = disconnect(socket);
     } else {
         *future = wait_in(call->server, &call->receiver);
@@ -268,12 +280,14 @@ static void took_close(struct call *call, const struct ws_event *event) {
 
     if (reason == NULL)
         PyErr_Clear();
+    call->gone = true;
     put_close(call, event->code, "", 0);
     end(call, event->code, reason, false);
     Py_XDECREF(reason);
 }
 
 static void took_error(struct call *call, const struct ws_event *event) {
+    call->gone = true;
     put_close(call, event->code, event->reason, strlen(event->reason));
     slot_add(call->server, SLOT_ERRORS, 1);
     end(call, event->code, NULL, true);
@@ -341,7 +355,7 @@ bool ws_idle(struct call *call) {
 
     if (socket->state != WS_OPEN)
         return true;
-    if (socket->pinged)
+    if (socket->pinged && !is_full(socket)) /* else it is us who do not read its answer */
         return false;
     if (!socket->heard) {
         socket->pinged = true;
@@ -354,6 +368,7 @@ bool ws_idle(struct call *call) {
 
 void ws_leave(struct call *call) {
     if (call->socket->state == WS_OPEN) {
+        call->gone = true;
         put_close(call, WS_CODE_RESTART, "", 0);
         end(call, WS_CODE_RESTART, NULL, true);
     }
@@ -402,16 +417,18 @@ static int send_accept(struct call *call, PyObject *message) {
     head_begin(&exchange->head, 101);
     if (read_headers(exchange, PyDict_GetItem(message, HEADERS)) < 0)
         return -1;
+    if (put_accept(call, subprotocol) < 0)
+        return wrong("the headers of %.200R are too long", message);
     exchange->phase = RESPONSE_HEAD_SENT;
     exchange->conn->state = CONN_RAW;
-    if (put_accept(call, subprotocol) < 0)
-        return 0; /* the connection broke */
     ws_receiver_start(&socket->receiver, call->server->options.ws_message, &socket->extension);
     ws_sender_start(&socket->sender, &socket->extension, DEFLATE_FROM, LEVEL, NULL);
     socket->state = WS_OPEN;
     if (exchange->conn->in_len > 0) /* frames that came along with the handshake */
         loop_resume(exchange->conn);
     conn_want(exchange->conn, WANT_IN);
+    if (!call->server->draining)
+        conn_watch(exchange->conn);
     return 0;
 }
 
@@ -491,6 +508,8 @@ static int send_close(struct call *call, PyObject *message) {
     if (reason != NULL && reason != Py_None &&
         (text = PyUnicode_AsUTF8AndSize(reason, &len)) == NULL)
         return -1;
+    if (reason == Py_None)
+        reason = NULL;
     if (call->socket->state != WS_OPEN) {
         refuse(call);
         return 0;
@@ -524,9 +543,10 @@ static int send_message(struct call *call, PyObject *message) {
 int ws_send(struct call *call, PyObject *message, PyObject **result, PyObject **future) {
     struct exchange *exchange = call->exchange;
 
-    if (message != NULL && (exchange == NULL || call->gone)) {
-        PyErr_SetString(call->gone ? PyExc_ConnectionError : PyExc_RuntimeError,
-                        call->gone ? "the client has gone" : "the WebSocket is closed already");
+    if (message != NULL && call->gone)
+        return raise_gone();
+    if (message != NULL && exchange == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the WebSocket is closed already");
         return -1;
     }
     loop_refresh(call->server);
@@ -539,6 +559,10 @@ int ws_send(struct call *call, PyObject *message, PyObject **result, PyObject **
     }
     *result = Py_NewRef(Py_None);
     return 1;
+}
+
+bool ws_is_open(const struct call *call) {
+    return call->socket != NULL && call->socket->state == WS_OPEN;
 }
 
 void ws_ended(struct call *call, bool failed) {

@@ -24,6 +24,8 @@ void ws_gone(struct call *call);
 bool ws_idle(struct call *call);
 /* The worker drains: closes with 1012. */
 void ws_leave(struct call *call);
+/* Whether it is a WebSocket that was accepted and has not ended. */
+bool ws_is_open(const struct call *call);
 /* The application has ended before its WebSocket. */
 void ws_ended(struct call *call, bool failed);
 

@@ -15,11 +15,13 @@
 #include "input.h"
 #include "status.h"
 
-#define RAW_MS 20000 /* of silence on an upgraded connection, before the driver is asked */
+#define RAW_MS 3600000 /* between two looks at an upgraded connection that is not asked */
 #define LINGER_MS 5000
 #define TURN_MS 8     /* of one connection's pipelined requests, before others have a turn */
 #define UNREAD_MS 500 /* until a deadline is looked at again, when it is us who are late */
 #define LINGER_BYTES (16u << 20)
+/* RFC 6455 section 4.4, RFC 9110 section 15.5.22 */
+#define VERSIONS "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 
 /* ---- memory ------------------------------------------------------------------ */
 
@@ -82,7 +84,8 @@ struct conn *conn_open(struct server *server, int fd, uint32_t listener) {
 
 void conn_close(struct conn *conn) {
     struct exchange *exchange = conn->exchange;
-    bool in_app = conn->state == CONN_APP; /* which gives its exchange back itself */
+    /* The application gives its exchange back itself. */
+    bool in_app = conn->state == CONN_APP || conn->state == CONN_RAW;
 
     if (conn->state == CONN_CLOSED)
         return;
@@ -239,11 +242,11 @@ void conn_refuse(struct lane *lane, struct conn *conn, int status, const char *r
     if (body >= (int)sizeof text)
         body = (int)sizeof text - 1;
     len = snprintf(out, (size_t)room,
-                   "HTTP/1.1 %d %s\r\nServer: " SERVER_NAME_TEXT "\r\n%.*s"
+                   "HTTP/1.1 %d %s\r\nServer: " SERVER_NAME_TEXT "\r\n%.*s%s"
                    "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
                    "Connection: close\r\n\r\n%.*s",
-                   status, status_phrase(status), (int)server->date_len, server->date, body,
-                   has_body ? body : 0, text);
+                   status, status_phrase(status), (int)server->date_len, server->date,
+                   status == 426 ? VERSIONS : "", body, has_body ? body : 0, text);
     out_wrote(lane, conn, (size_t)len);
     if (!in_app)
         conn->state = CONN_SEND;
@@ -704,6 +707,8 @@ void conn_taken(struct lane *lane, struct conn *conn) {
 
     if (conn->state == CONN_APP || conn->state == CONN_RAW) {
         conn_want(conn, reads_on(conn) ? WANT_IN : WANT_NOTHING);
+        if (conn->state == CONN_RAW && !conn->server->draining)
+            conn_watch(conn);
         if (driver->drained != NULL)
             driver->drained(lane, conn);
         return;
@@ -750,7 +755,8 @@ void conn_event(struct lane *lane, struct conn *conn, uint32_t events) {
             conn_want(conn, WANT_NOTHING);
         break;
     case CONN_SEND:
-        out_continue(lane, conn);
+        if (!conn->pending) /* its end is on its way in this batch */
+            out_continue(lane, conn);
         break;
     case CONN_LINGER:
         linger(lane, conn);
@@ -785,16 +791,25 @@ static void app_expired(struct lane *lane, struct conn *conn) {
         wait_until(conn, conn->server->options.write_ms);
 }
 
+void conn_watch(struct conn *conn) {
+    uint32_t ping_ms = conn->server->options.ping_ms;
+
+    wait_until(conn, ping_ms != 0 ? ping_ms : RAW_MS);
+}
+
 /* An upgraded connection was silent, or has been left long enough in a drain. */
 static void raw_expired(struct conn *conn) {
     const struct driver *driver = conn->server->driver;
+    uint32_t ping_ms = conn->server->options.ping_ms;
 
     if (conn->out == NULL && conn->server->draining) {
         driver->leave(conn);
-    } else if (conn->out != NULL || !driver->idle(conn)) {
+    } else if (is_unread(conn)) {
+        wait_until(conn, UNREAD_MS);
+    } else if (conn->out != NULL || (ping_ms != 0 && !driver->idle(conn))) {
         conn_reset(conn);
-    } else {
-        wait_until(conn, RAW_MS);
+    } else if (conn->out == NULL) { /* else the ping has its own time */
+        conn_watch(conn);
     }
 }
 

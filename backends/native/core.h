@@ -57,7 +57,8 @@ struct options {
     uint32_t beat_ms;        /* longest time without a heartbeat */
     uint32_t drain_ms;       /* graceful timeout */
     uint32_t grace_ms;       /* of idle connections in a drain */
-    uint64_t ws_message;     /* bytes of a WebSocket's message, at most */
+    uint32_t ping_ms;        /* of silence, before an upgraded connection is asked; 0: never */
+    uint64_t ws_message;     /* bytes of a WebSocket's message, at most; 0: no limit */
     bool proxy_protocol;
     bool shared;             /* other workers accept from the same sockets */
 };
@@ -200,7 +201,7 @@ struct driver {
     void (*more)(struct lane *lane, struct exchange *exchange);
     /* Bytes of an upgraded connection; how many are done with. */
     size_t (*raw)(struct lane *lane, struct conn *conn, const char *data, size_t len);
-    /* NULL, or: an upgraded connection was silent for a while; false ends it. */
+    /* NULL, or: has a look at an upgraded connection every ping_ms; false ends it. */
     bool (*idle)(struct conn *conn);
     /* NULL, or: the worker drains, and an upgraded connection is to end. */
     void (*leave)(struct conn *conn);
@@ -327,6 +328,8 @@ void conn_free_all(struct server *server);
 void conns_bury(struct server *server);
 /* A sibling has its descriptor now: ends it here, without the GIL. */
 void conn_left(struct conn *conn);
+/* Looks at an upgraded connection in ping_ms. */
+void conn_watch(struct conn *conn);
 /* An upgraded connection has bytes in memory and may take them. */
 void conn_take(struct lane *lane, struct conn *conn);
 /* Idle ones are closed at that time at the latest, and upgraded ones end. */

@@ -39,6 +39,7 @@ static const struct number NUMBERS[] = {
     NUMBER("body_ms", body_ms, U32),
     NUMBER("idle_ms", idle_ms, U32),
     NUMBER("write_ms", write_ms, U32),
+    NUMBER("ping_ms", ping_ms, U32),
     NUMBER("ws_message", ws_message, U64),
     NUMBER("min_rate", min_rate, U32),
     NUMBER("connections", max_conns, U32),

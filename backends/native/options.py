@@ -21,8 +21,6 @@ CHUNK_LINE = 4096
 CHUNK_EXTENSIONS = 16 * 1024
 """Bytes of extensions of all chunks of a body."""
 MOST_CONNECTIONS = 10_000
-WS_MESSAGE = 16 * 1024 * 1024
-"""Bytes of one WebSocket message; past it the connection is closed with 1009."""
 OUT_MEMORY = 1024 * 1024
 """Bytes of one response that are kept in memory for a client that reads slowly."""
 OUT_FILE = 1024 * 1024 * 1024
@@ -60,7 +58,7 @@ def _limits(settings: ServerSettings) -> dict[str, int]:
         "body_memory": settings.body_memory,
         "out_memory": OUT_MEMORY,
         "out_file": OUT_FILE,
-        "ws_message": WS_MESSAGE,
+        "ws_message": settings.ws_max_size,
         "min_rate": settings.body_rate,
         "connections": settings.spawn or most_connections(),
     }
@@ -72,6 +70,7 @@ def _times(settings: ServerSettings) -> dict[str, int]:
         "body_ms": _ms(settings.body_timeout),
         "idle_ms": _ms(settings.keepalive),
         "write_ms": _ms(settings.write_timeout),
+        "ping_ms": _ms(settings.ws_ping_interval),
         "beat_ms": _ms(heartbeat_period(settings)),
         "drain_ms": _ms(settings.graceful_timeout),
         "grace_ms": _ms(IDLE_GRACE),

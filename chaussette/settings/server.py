@@ -215,6 +215,15 @@ class ServerSettings(Record, kw_only=True):
         needs="LIMITS",
         group=_LIMITS,
     )
+    ws_ping_interval: float = setting(
+        20.0,
+        seconds(),
+        "Seconds without a byte on a WebSocket after which the client is sent a ping; another such "
+        "time without an answer ends the connection; 0: no pings.",
+        flags=("--ws-ping-interval",),
+        needs="WEBSOCKET_LIMITS",
+        group=_LIMITS,
+    )
     limit_request_line: int = setting(
         8190,
         size(0, MOST_HEAD),
@@ -254,6 +263,15 @@ class ServerSettings(Record, kw_only=True):
         "The longest body of a request, in bytes; past it 413; 0: no limit.",
         flags=("--limit-request-body",),
         needs="BODY_LIMIT",
+        group=_REQUESTS,
+    )
+    ws_max_size: int = setting(
+        2**24,
+        SIZE,
+        "The longest message of a WebSocket, in bytes, also when it was compressed; past it the "
+        "connection is closed with 1009; 0: no limit.",
+        flags=("--ws-max-size",),
+        needs="WEBSOCKET_LIMITS",
         group=_REQUESTS,
     )
     body_memory: int = setting(

@@ -43,6 +43,8 @@ OTHER_VALUES = {
     "limit_request_head": 2048,
     "limit_request_body": 0,
     "body_memory": 0,
+    "ws_ping_interval": 1.0,
+    "ws_max_size": 1000,
 }
 """A value that is not the default, for each setting that asks for a capability."""
 
