@@ -11,7 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ops import proc
-from benchmarks.raw import inside, memory, peers, probe, rounds, shares, table, ticker, uneven
+from benchmarks.raw import (
+    inside,
+    memory,
+    peers,
+    probe,
+    rounds,
+    shares,
+    table,
+    ticker,
+    uneven,
+    websocket,
+)
 from benchmarks.raw.cases import CASES, TARGETS
 from benchmarks.raw.chosen import UnknownName, narrow
 from benchmarks.raw.figures import verdict
@@ -30,6 +41,7 @@ TOOLS: dict[str, Callable[[Tool], str]] = {
     "ticker": ticker.measure,
     "inside": inside.measure,
     "probe": probe.measure,
+    "websocket": websocket.measure,
 }
 COMMANDS = ("cases", *TOOLS, "list", "peers")
 

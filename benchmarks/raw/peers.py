@@ -37,7 +37,7 @@ PACKAGES: tuple[tuple[str, ...], ...] = (
     ("pyuwsgi",),
     ("cheroot",),
     ("socketify",),
-    ("uvicorn",),
+    ("uvicorn", "websockets", "wsproto"),
     ("hypercorn",),
 )
 """What pip is asked for, one after the other; bjoern wants libev's headers."""

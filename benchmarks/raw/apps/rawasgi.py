@@ -71,6 +71,25 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
             await send({"type": "websocket.send", "bytes": message["bytes"]})
 
 
+_room: dict[int, Send] = {}
+
+
+async def room(scope: Scope, receive: Receive, send: Send) -> None:
+    """A WebSocket whose texts go to all."""
+    if scope["type"] == "lifespan":
+        return await _lifespan(receive, send)
+    await receive()
+    await send({"type": "websocket.accept"})
+    _room[id(send)] = send
+    try:
+        while (message := await receive())["type"] == "websocket.receive":
+            answer = {"type": "websocket.send", "text": message["text"]}
+            for each in list(_room.values()):
+                await each(answer)
+    finally:
+        del _room[id(send)]
+
+
 _late: list[float] = []
 _tickers: list[asyncio.Task[None]] = []
 
