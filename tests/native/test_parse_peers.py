@@ -135,7 +135,9 @@ def alike(verdict: Verdict) -> Verdict:
         for name, value in verdict.fields
         if b"_" not in name
     )
-    return dataclasses.replace(verdict, fields=fields)
+    # httptools reads no body of a request to upgrade: what follows is the upgraded protocol's.
+    body = b"" if b"upgrade" in dict(fields) else verdict.body
+    return dataclasses.replace(verdict, fields=fields, body=body)
 
 
 def check_safe(wire: bytes) -> None:

@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "backends"))
 
 from wire_server import BACKENDS, Nest, Shared
 
+HERE = Path(__file__).parent
+
 
 @pytest.fixture
 def nest(tmp_path: Path) -> Iterator[Nest]:
@@ -47,3 +49,12 @@ def threads(request: pytest.FixtureRequest, backend: str) -> int:
     if number > 1 and backend == "fastgevent":
         pytest.skip("its requests run in greenlets of one thread")
     return number
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long ones run when they are asked for: pytest -m slow DIRECTORY."""
+    if "slow" in config.getoption("markexpr"):
+        return
+    long = [item for item in items if item.path.parent == HERE and item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]

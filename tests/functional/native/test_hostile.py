@@ -291,6 +291,8 @@ def test_limit_of_connections(nest: Nest, backend: str, threads: int) -> None:
 
 def test_without_descriptors_it_waits(nest: Nest, backend: str, threads: int) -> None:
     server = nest.serve(backend, "few_files", "--threads", str(threads), "--keep-alive", "30")
+    with server.connect() as first:
+        assert first.get("/hello", "Connection: close").body == b"hello", "and the limit is set"
     wires = [server.connect() for _ in range(100)]
     for wire in wires:
         wire.ask("/hello")
