@@ -62,7 +62,8 @@ class BjoernBackend:
         notes=(
             "Two headers of one name are joined without a comma.",
             "Request bodies are kept in memory, without a limit.",
-            "During a drain it says `Connection: close` beside its own `Keep-Alive`.",
+            "During a drain it says `Connection: close` beside its own `Keep-Alive`; a client that "
+            "stays busy on its connection all the same is cut off when the graceful timeout is over.",
             "SIGURG is used inside the worker.",
             "REMOTE_ADDR is empty on IPv6 and unix sockets.",
         ),
