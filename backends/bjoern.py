@@ -63,7 +63,7 @@ class BjoernBackend:
             "Two headers of one name are joined without a comma.",
             "Request bodies are kept in memory, without a limit.",
             "During a drain it says `Connection: close` beside its own `Keep-Alive`; a client that "
-            "stays busy on its connection all the same is cut off when the graceful timeout is over.",
+            "stays busy on its connection all the same is cut off after the graceful timeout.",
             "SIGURG is used inside the worker.",
             "REMOTE_ADDR is empty on IPv6 and unix sockets.",
         ),
