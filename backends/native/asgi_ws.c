@@ -419,6 +419,7 @@ static int send_accept(struct call *call, PyObject *message) {
         return -1;
     if (put_accept(call, subprotocol) < 0)
         return wrong("the headers of %.200R are too long", message);
+    call->exchange = exchange = exchange_shrink(exchange);
     exchange->phase = RESPONSE_HEAD_SENT;
     exchange->conn->state = CONN_RAW;
     ws_receiver_start(&socket->receiver, call->server->options.ws_message, &socket->extension);

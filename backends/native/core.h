@@ -151,6 +151,7 @@ struct exchange {
     bool complete : 1;     /* all of the body has come */
     bool held : 1;         /* its greenlet waits until the peer has taken what is queued */
     bool woken : 1;        /* and is about to go on */
+    bool is_small : 1;     /* there is no room for a head behind it any more */
     PyObject *call;        /* owned: the driver's own, or NULL */
     uint8_t phase;         /* enum response_phase */
     uint64_t sent;         /* bytes of the response's body */
@@ -340,6 +341,8 @@ void conn_refuse(struct lane *lane, struct conn *conn, int status, const char *r
 /* ---- exchange.c ------------------------------------------------------------ */
 struct exchange *exchange_open(struct server *server, struct conn *conn);
 void exchange_close(struct exchange *exchange);
+/* Gives back the room of a head that is on its way, for an exchange that lasts; where it is now. */
+struct exchange *exchange_shrink(struct exchange *exchange);
 /* Keeps what the access log will want of a head that is about to be overwritten; 0, or -1. */
 int exchange_keep(struct exchange *exchange, const struct request *request, const char *head);
 /* Writes the line of a request that is over, if there is an access log. */

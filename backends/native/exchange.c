@@ -52,13 +52,32 @@ void exchange_close(struct exchange *exchange) {
     head_free(&exchange->head);
     free(exchange->fields);
     exchange->fields = NULL;
-    if (server->exchange_count == KEPT_EXCHANGES) {
+    if (exchange->is_small || server->exchange_count == KEPT_EXCHANGES) {
         exchange_free(exchange);
         return;
     }
     exchange->next = server->exchanges;
     server->exchanges = exchange;
     server->exchange_count++;
+}
+
+struct exchange *exchange_shrink(struct exchange *exchange) {
+    uint16_t status = exchange->head.status;
+    struct conn *conn = exchange->conn;
+    struct exchange *small;
+
+    if (conn->server->log_format != NULL) /* its line may want the fields */
+        return exchange;
+    head_free(&exchange->head);
+    exchange->head.status = status;
+    exchange->head.text = NULL;
+    exchange->head.room = 0;
+    exchange->is_small = true;
+    small = realloc(exchange, offsetof(struct exchange, head.inline_text));
+    if (small == NULL)
+        return exchange;
+    conn->exchange = small;
+    return small;
 }
 
 void exchanges_free(struct server *server) {

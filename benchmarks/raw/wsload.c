@@ -83,8 +83,10 @@ static void opened(int fd) {
         have += (size_t)got;
     } while (have < 4 || memcmp(in + have - 4, "\r\n\r\n", 4) != 0);
     errno = 0;
-    if (memcmp(in, "HTTP/1.1 101", 12) != 0)
-        die("handshake");
+    if (memcmp(in, "HTTP/1.1 101", 12) != 0) {
+        in[64] = 0;
+        die((char *)in);
+    }
 }
 
 static void say(uint32_t number) {

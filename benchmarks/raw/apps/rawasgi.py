@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -85,7 +86,8 @@ async def room(scope: Scope, receive: Receive, send: Send) -> None:
         while (message := await receive())["type"] == "websocket.receive":
             answer = {"type": "websocket.send", "text": message["text"]}
             for each in list(_room.values()):
-                await each(answer)
+                with contextlib.suppress(OSError):  # it may be about to leave
+                    await each(answer)
     finally:
         del _room[id(send)]
 

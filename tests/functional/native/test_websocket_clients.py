@@ -106,4 +106,6 @@ def test_very_many_leave_nothing_behind(nest: Nest) -> None:
     before = server.memory()
     asyncio.run(many(number))
     server.wait_slot(lambda slot: slot.in_flight == 0)
-    assert server.memory() - before < 512 * 1024
+    growth = server.memory() - before
+    assert server.slot().requests == number + number // 2
+    assert growth < 512 * 1024
