@@ -53,6 +53,8 @@ def test_pipelined_requests_end_with_the_one_that_says_so(
 
 
 def test_a_slow_reader_gets_all_of_it(nest: Nest, backend: str, threads: int) -> None:
+    if backend == "fastgevent":
+        pytest.skip("its applications wait: tests/functional/fastgevent/test_slow_readers.py")
     server = serve(nest, backend, threads, "--graceful-timeout", "60")
     wires = [server.connect() for _ in range(3)]
     for wire, how in zip(wires, ("one", "file", "10000"), strict=True):
@@ -118,6 +120,8 @@ def test_a_second_signal_ends_it(nest: Nest, backend: str, threads: int) -> None
 
 
 def test_one_stuck_thread_does_not_cost_the_others(nest: Nest, backend: str) -> None:
+    if backend == "fastgevent":
+        pytest.skip("it has one thread")
     server = serve(nest, backend, 4, "--graceful-timeout", "3")
     stuck, other = server.connect(), server.connect()
     stuck.ask("/gate?stuck")
@@ -132,6 +136,8 @@ def test_one_stuck_thread_does_not_cost_the_others(nest: Nest, backend: str) -> 
 
 
 def test_the_application_is_finished_though_its_client_has_gone(nest: Nest, backend: str) -> None:
+    if backend == "fastgevent":
+        pytest.skip("its applications are told: tests/functional/fastgevent")
     server = serve(nest, backend, 4)
     with server.connect() as wire:
         wire.ask("/endless?100000")

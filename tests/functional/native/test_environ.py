@@ -151,6 +151,8 @@ def test_input_is_this_body_and_no_more(
 )
 def test_files(shared: Shared, backend: str, threads: int, how: str, size: int) -> None:
     """By sendfile where it can be; `short`: the file has less than its Content-Length."""
+    if (backend, how) == ("fastgevent", "pipe"):
+        pytest.skip("a plain file object on a pipe holds the thread of all greenlets")
     server = shared.get(backend, threads)
     with server.connect() as wire:
         for method in ("HEAD", "GET"):

@@ -21,6 +21,12 @@ WORKERS = 4
 
 
 @pytest.fixture
+def backend() -> str:
+    """Greenlets of one thread let each other go on; there nothing is handed over."""
+    return "native"
+
+
+@pytest.fixture
 def queue(nest: Nest) -> Iterator[Queue]:
     """The queue of all workers of this test, in which it has an end as an arbiter would."""
     made = Queue()
