@@ -95,10 +95,10 @@ def test_their_circus_top_shows_our_arbiter(arbiters: Arbiters, python: Path) ->
     argv = [str(python), "-W", "ignore", "-m", "circus.stats.client", "--endpoint", point]
     top = Terminal(argv)
     try:
-        # A name with a dot ends their painter where a topic holds it.
+        # A name with a dot ends their painter where a topic holds it; a line may be cut.
         top.wait(
             "Circus Top", r"my\.job", "api", *(rf"\b{pid}\b" for pid in jobs),
-            rf"{arbiter.pid} \(circusd\)", "circusd-stats", r"\(avg\)", r"\(olde",  # the end of a line that may be cut
+            rf"{arbiter.pid} \(circusd\)", "circusd-stats", r"\(avg\)", r"\(olde",
             "ADDRESS", rf"127\.0\.0\.1:{arbiter.port('web')}",
         )  # fmt: skip
         # It is still alive, and sees who comes.
