@@ -14,7 +14,6 @@ static struct call *call_new(struct server *server, struct exchange *exchange) {
         return NULL;
     call->server = (struct server *)Py_NewRef((PyObject *)server);
     call->exchange = exchange;
-    call->conn = NULL;
     call->socket = NULL;
     call->receiver = call->sender = call->task = NULL;
     call->next = NULL;
@@ -264,22 +263,11 @@ static PyMethodDef send_method = {"send", send_, METH_O, "Sends a message."};
 
 static int asgi_head(struct lane *lane, struct exchange *exchange, struct request *request,
                      const char **reason) {
-    struct server *server = lane->server;
-    struct forwarded said, *known = NULL;
-    int status;
+    int status = exchange_describe(lane->server, exchange, request, scope_build, reason);
 
-    if (server->trust != NULL && trusts(server->trust, &exchange->conn->peer)) {
-        if ((status = forwarded_read(&said, request, server->trust, reason)) != 0)
-            return status;
-        known = &said;
-    }
-    exchange->environ = scope_build(server, exchange->conn, request, known);
-    if (exchange->environ != NULL)
-        return ws_is_upgrade(request) ? ws_head(lane, exchange, request, reason) : 0;
-    *reason = "The request target is malformed.";
-    status = PyErr_ExceptionMatches(PyExc_ValueError) ? 400 : 503;
-    PyErr_Clear();
-    return status;
+    if (status != 0 || !ws_is_upgrade(request))
+        return status;
+    return ws_head(lane, exchange, request, reason);
 }
 
 static void asgi_run(struct lane *lane, struct exchange *exchange) {

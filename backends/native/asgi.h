@@ -14,7 +14,6 @@ struct call {
     PyObject_HEAD
     struct server *server;     /* owned */
     struct exchange *exchange; /* borrowed; NULL once the response is complete or the peer gone */
-    struct conn *conn;         /* borrowed; of a WebSocket, NULL when it is closed */
     struct websocket *socket;  /* owned; of a WebSocket, else NULL */
     PyObject *receiver;        /* owned: what receive() waits for, see wait_in(); or NULL */
     PyObject *sender;          /* owned: what send() waits for, or NULL */

@@ -114,19 +114,6 @@ static int put_new(PyObject *scope, PyObject *key, PyObject *value) {
 
 /* ---- fields --------------------------------------------------------------------------- */
 
-static uint32_t lower_name(struct slice name, char *lower) {
-    uint32_t hash = 2166136261u;
-
-    for (uint32_t i = 0; i < name.len; i++) {
-        char c = name.at[i];
-        if (c >= 'A' && c <= 'Z')
-            c = (char)(c | 0x20);
-        lower[i] = c;
-        hash = (hash ^ (uint8_t)c) * 16777619u;
-    }
-    return hash;
-}
-
 static struct pair *pair_find(struct scope_cache *cache, const char *lower, uint32_t len,
                               uint32_t hash) {
     struct slice name = {lower, len};
@@ -153,7 +140,7 @@ static PyObject *pair_of(struct scope_cache *cache, const struct field *field) {
 
     if (field->name.len > sizeof small && (lower = malloc(field->name.len)) == NULL)
         return PyErr_NoMemory();
-    hash = lower_name(field->name, lower);
+    hash = name_fold(field->name, lower);
     pair = pair_find(cache, lower, field->name.len, hash);
     if (pair != NULL && pair->tuple != NULL &&
         same_bytes(PyTuple_GET_ITEM(pair->tuple, 1), field->value)) {

@@ -348,6 +348,13 @@ int exchange_keep(struct exchange *exchange, const struct request *request, cons
 /* Writes the line of a request that is over, if there is an access log. */
 void exchange_log(struct exchange *exchange, int status);
 void exchanges_free(struct server *server);
+/* What an application is given of a request: a new dict, or NULL with an exception (ValueError: the
+ * target is malformed). `said` is what a trusted proxy says of it, or NULL. */
+typedef PyObject *describe(struct server *server, struct conn *conn, const struct request *request,
+                           const struct forwarded *said);
+/* Puts that into exchange->environ. 0, or the status to refuse with. */
+int exchange_describe(struct server *server, struct exchange *exchange,
+                      const struct request *request, describe *describe, const char **reason);
 /* 100 Continue, if the client waits for it. */
 void exchange_continue(struct lane *lane, struct exchange *exchange);
 

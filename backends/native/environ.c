@@ -120,19 +120,6 @@ static PyObject *remembered(PyObject **memo, struct slice text) {
 
 /* ---- names ------------------------------------------------------------------------ */
 
-static uint32_t hash_name(struct slice name, char *lower) {
-    uint32_t hash = 2166136261u;
-
-    for (uint32_t i = 0; i < name.len; i++) {
-        char c = name.at[i];
-        if (c >= 'A' && c <= 'Z')
-            c = (char)(c | 0x20);
-        lower[i] = c;
-        hash = (hash ^ (uint8_t)c) * 16777619u;
-    }
-    return hash;
-}
-
 static PyObject *key_of(struct slice name) {
     char text[5 + 256];
     PyObject *key, *long_key = NULL;
@@ -164,7 +151,7 @@ static struct name *name_find(struct name_cache *names, struct slice name, PyObj
         *key = key_of(name);
         return NULL;
     }
-    hash = hash_name(name, lower);
+    hash = name_fold(name, lower);
     for (at = hash % NAMES;; at = (at + 1) % NAMES) {
         entry = &names->names[at];
         if (entry->key == NULL)

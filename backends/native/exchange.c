@@ -89,6 +89,25 @@ void exchanges_free(struct server *server) {
     server->exchange_count = 0;
 }
 
+int exchange_describe(struct server *server, struct exchange *exchange,
+                      const struct request *request, describe *describe, const char **reason) {
+    struct forwarded said, *known = NULL;
+    int status;
+
+    if (server->trust != NULL && trusts(server->trust, &exchange->conn->peer)) {
+        if ((status = forwarded_read(&said, request, server->trust, reason)) != 0)
+            return status;
+        known = &said;
+    }
+    exchange->environ = describe(server, exchange->conn, request, known);
+    if (exchange->environ != NULL)
+        return 0;
+    *reason = "The request target is malformed.";
+    status = PyErr_ExceptionMatches(PyExc_ValueError) ? 400 : 503;
+    PyErr_Clear();
+    return status;
+}
+
 void exchange_continue(struct lane *lane, struct exchange *exchange) {
     static const char reply[] = "HTTP/1.1 100 Continue\r\n\r\n";
     char *out;

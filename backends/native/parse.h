@@ -148,6 +148,9 @@ static inline bool slice_is(struct slice text, const char *lower, size_t len)
     return text.len == len && slice_folds(text, lower);
 }
 
+/* Writes a name in lower case to `lower` (name.len bytes), and returns a hash of that: FNV-1a. */
+uint32_t name_fold(struct slice name, char *lower);
+
 /* Decodes %XX of a path into `out` (at least path.len bytes); the length written.
  * -1 when an escape is malformed or stands for NUL. */
 int64_t path_decode(struct slice path, char *out);

@@ -5,6 +5,21 @@
 
 #include "scan.h"
 
+uint32_t name_fold(struct slice name, char *lower)
+{
+    uint32_t hash = 2166136261u;
+
+    for (uint32_t i = 0; i < name.len; i++) {
+        char c = name.at[i];
+        if (c >= 'A' && c <= 'Z') {
+            c = (char)(c | 0x20);
+        }
+        lower[i] = c;
+        hash = (hash ^ (uint8_t)c) * 16777619u;
+    }
+    return hash;
+}
+
 bool slice_folds(struct slice text, const char *lower)
 {
     for (size_t i = 0; i < text.len; i++) {

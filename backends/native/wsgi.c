@@ -12,22 +12,7 @@
 
 int wsgi_head(struct lane *lane, struct exchange *exchange, struct request *request,
               const char **reason) {
-    struct server *server = lane->server;
-    struct forwarded said, *known = NULL;
-    int status;
-
-    if (server->trust != NULL && trusts(server->trust, &exchange->conn->peer)) {
-        if ((status = forwarded_read(&said, request, server->trust, reason)) != 0)
-            return status;
-        known = &said;
-    }
-    exchange->environ = environ_build(server, exchange->conn, request, known);
-    if (exchange->environ != NULL)
-        return 0;
-    *reason = "The request target is malformed.";
-    status = PyErr_ExceptionMatches(PyExc_ValueError) ? 400 : 503;
-    PyErr_Clear();
-    return status;
+    return exchange_describe(lane->server, exchange, request, environ_build, reason);
 }
 
 /* Back from the application, which may have let others run meanwhile. */
